@@ -1,0 +1,115 @@
+"""What is measured: the cases with their sizes, and the bars a release has to hold.
+
+Sizes and bars only; how a case runs is the sides' business, what a number means is `results`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FLOOR = "floor"
+OURS = "graflow_async"
+PEERS = ("langgraph", "prefect", "graflow", "dask")
+PEER_SIZE = 200
+PEER_CASES = ("fanout", "map", "chain", "loop", "layers", "sleepers", "import", "cold")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scenario: where it runs (`timed`, `process` or `memory`), and for which sizes."""
+
+    name: str
+    about: str
+    sizes: tuple[int, ...]
+    quick: tuple[int, ...]
+    where: str = "timed"
+    per_body: bool = True
+
+
+CASES = (
+    Case(
+        "fanout", "one task makes N children at run time, then a successor", (1_000, 10_000, 100_000), (1_000, 10_000)
+    ),
+    Case("map", "ctx.map over N items, against TaskGroup", (1_000, 10_000, 100_000), (1_000,)),
+    Case("chain", "N distinct tasks in a row", (1_000, 10_000, 100_000), (1_000, 10_000)),
+    Case("loop", "one task that asks for its next turn N times", (1_000, 10_000, 100_000), (10_000,)),
+    Case("layers", "20 layers of N / 20 tasks, group after group", (1_000, 4_000), (1_000, 4_000)),
+    Case("sleepers", "N tasks that sleep 10 ms at once", (1_000, 10_000, 100_000), (1_000,), per_body=False),
+    Case(
+        "mixed", "N tasks of 1 ms: half on the loop, half in 16 threads (floor: 6)", (1_000,), (1_000,), per_body=False
+    ),
+    Case("mixed6", "the same with 6 threads on both sides", (1_000,), (1_000,), per_body=False),
+    Case("mixed40", "the same with the 40 threads a run has by default", (1_000,), (1_000,), per_body=False),
+    Case("fanlag", "largest gap of a heartbeat during a fan-out of N", (10_000,), (10_000,), per_body=False),
+    Case(
+        "import",
+        "a process that imports the library, and one that imports asyncio",
+        (1,),
+        (1,),
+        "process",
+        per_body=False,
+    ),
+    Case("cold", "a whole hello world process", (1,), (1,), "process", per_body=False),
+    Case("memory.finished", "bytes per finished child of a run that goes on", (100_000,), (20_000,), "memory"),
+    Case("memory.sleeping", "bytes per task asleep", (10_000,), (10_000,), "memory"),
+    Case("memory.loop", "bytes kept per iteration", (100_000,), (50_000,), "memory"),
+)
+
+
+@dataclass(frozen=True)
+class Must:
+    """A bar: the largest value that passes, and the sizes where it counts (all if empty)."""
+
+    limit: float
+    sizes: tuple[int, ...] = ()
+
+
+MUSTS = {
+    "fanout": Must(1.0, (1_000, 10_000, 100_000)),
+    "fanout.growth": Must(1.7),
+    "chain": Must(0.7, (1_000, 10_000)),
+    "loop": Must(0.5, (10_000,)),
+    "layers": Must(1.3, (1_000, 4_000)),
+    "sleepers": Must(1.3, (1_000,)),
+    "mixed": Must(0.6),
+    "mixed.lag": Must(10.0),
+    "fanlag": Must(30.0),
+    "fanlag.beyond": Must(5.0),
+    "import": Must(1.5),
+    "cold": Must(1.3),
+    "cold.peak": Must(28.0),
+    "memory.finished": Must(800.0),
+    "memory.finished.peak": Must(800.0),
+    "memory.sleeping": Must(3_500.0),
+    "memory.loop": Must(0.0),
+}
+
+
+def rounds_for(case: Case, size: int, *, quick: bool) -> int:
+    """Return how many interleaved rounds a case gets: more where a run is short and noise is large."""
+    if case.where == "process":
+        return 5 if quick else 15
+    if case.where == "memory":
+        return 1 if quick else 3
+    if size > 20_000:
+        return 3
+    if quick:
+        return 5
+    return 15 if size <= 1_000 else 7
+
+
+def find_cases(names: list[str]) -> list[Case]:
+    """Return the cases of these names, a family (`memory`, `mixed`) standing for all its members; all if none is named.
+
+    Raises:
+        ValueError: A name fits no case.
+    """
+    if not names:
+        return list(CASES)
+    chosen: list[Case] = []
+    for name in names:
+        fitting = [case for case in CASES if case.name == name or case.name.rstrip("0123456789").split(".")[0] == name]
+        if not fitting:
+            raise ValueError(f"no scenario {name!r}; there are {', '.join(case.name for case in CASES)}")
+        chosen += [case for case in fitting if case not in chosen]
+    return chosen

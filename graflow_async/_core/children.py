@@ -1,0 +1,170 @@
+"""What a body wished for takes effect: children, another turn, the end of the run; and what it called while running."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import CycleLimitExceededError
+from ..task import Task
+from .commands import Tell
+from .endings import Endings
+from .state import Awaited, Batch, Detached, Instance, Owner, Scope, Status, Then
+from .wishes import Child, Stop, Wishes
+
+
+class Children(Endings):
+    """Makes children of instances and waits for them before anything else goes on."""
+
+    def _settle(self, instance: Instance, value: Any, wishes: Wishes) -> None:
+        """Let the wishes of a body that has ended take effect."""
+        instance.value = value
+        if wishes.stop is not None:
+            self._stop_by(instance, value, wishes.stop)
+            return
+        instance.status = Status.CLOSING
+        if wishes.again is not None or wishes.jumps:
+            instance.wishes = wishes
+        if wishes.children:
+            self._release_tasks(instance, wishes.children)
+        for child in wishes.others:
+            if child.waits:
+                self._release_one(instance, instance, child, None)
+            else:
+                self._release_one(instance, instance.scope, child, Detached())
+        if not instance.open:
+            self._after_children(instance)
+
+    def _stop_by(self, instance: Instance, value: Any, stop: Stop) -> None:
+        """End the scope because a task of it said so; a terminating task has completed, a cancelling one has not."""
+        scope = instance.scope
+        if stop.kind == "terminated":
+            scope.results[instance.id] = value
+        self._bury(instance, Status.DONE if stop.kind == "terminated" else Status.CANCELLED)
+        if self.observed:
+            self.out.append(
+                Tell("completed" if stop.kind == "terminated" else "cancelled", instance.id, scope, instance)
+            )
+        self.stop(scope, stop)
+        owner = instance.owner
+        if instance.lap is not None:
+            self.leave_lap(instance.lap)
+        self.leave(owner)
+
+    def _after_children(self, instance: Instance) -> None:
+        """Go on after the wished children: another turn, a jump, or the end."""
+        wishes = instance.wishes
+        instance.wishes = None
+        if wishes is None:
+            self.finish(instance, instance.value)
+        elif wishes.again is not None:
+            self._turn(instance, wishes.again)
+        else:
+            self._jump(instance, wishes.jumps)
+
+    def _turn(self, instance: Instance, data: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
+        """Give an instance another turn."""
+        limit = instance.task.definition.max_cycles
+        if instance.turn >= limit:
+            self.fail(instance, CycleLimitExceededError(instance.id, instance.turn, limit))
+            return
+        instance.scope.results[instance.id] = instance.value
+        if self.observed:
+            self.out.append(Tell("iterated", instance.id, instance.scope, instance, instance.value))
+        instance.turn += 1
+        instance.attempt = 1
+        instance.steps = None
+        instance.data = data if data[0] or data[1] else None
+        self.begin(instance)
+
+    def _release_tasks(
+        self, parent: Instance, tasks: list[tuple[Task[Any, Any], int]], handle: Any = None, index: int = 0
+    ) -> None:
+        """Make tasks children of an instance, in runs that pass the same gates."""
+        state = self.state
+        parent.open += len(tasks)
+        position, total = 0, len(tasks)
+        while position < total:
+            first = tasks[position][0]
+            gates = self.gates_for(first, first.definition.kind)
+            end, known = position + 1, first.definition
+            while end < total:
+                definition = tasks[end][0].definition
+                if definition is not known:
+                    if self.gates_for(tasks[end][0], definition.kind) != gates:
+                        break
+                    known = definition
+                end += 1
+            batch = Batch(
+                state.next_key, tasks if end - position == total else tasks[position:end], parent, parent.scope, parent
+            )
+            batch.gates, batch.handle, batch.index = gates, handle, index + position
+            state.next_key += end - position
+            self._start_children(batch)
+            position = end
+
+    def _start_children(self, batch: Batch) -> None:
+        """Start a batch as one, unless its turns have to be counted one by one."""
+        state = self.state
+        if len(batch.tasks) > 1 and state.max_steps is None:
+            self.start_batch(batch)
+            return
+        state.batches[batch.first] = batch
+        while batch.tasks and not batch.dropped:
+            self.begin(state.take(batch))
+
+    def _release_one(
+        self, parent: Instance, owner: Owner, child: Child, then: Then, sink: dict[str, Any] | None = None
+    ) -> None:
+        """Make one wished or called child: a task, or a walk through a graph."""
+        upstream = None if isinstance(then, Awaited) else [(parent.id, parent.value)]
+        if child.task is not None:
+            self._new_task(parent, owner, child, then, upstream)
+            return
+        if child.graph is None or child.route is None:
+            return
+        scope = parent.scope
+        key = self._next_key() if then is not None and not isinstance(then, Detached) else -1
+        lap = self.open_lap(
+            child.graph,
+            child.route,
+            owner,
+            scope,
+            parent=parent,
+            then=None if isinstance(then, Detached) else then,
+            sink=sink,
+            upstream=upstream,
+            delay=child.delay,
+        )
+        if key >= 0 and lap.open:
+            lap.key = key
+            self.state.laps[key] = lap
+
+    def _new_task(
+        self, parent: Instance | None, owner: Owner, child: Child, then: Then, upstream: list[tuple[str, Any]] | None
+    ) -> None:
+        """Make an instance of one task outside of any graph."""
+        task = child.task
+        if task is None:
+            return
+        task_id = f"{task.definition.id}_{child.number}" if child.number else (task.given_id() or task.definition.id)
+        scope = owner if isinstance(owner, Scope) else owner.scope
+        instance = Instance(self._next_key(), task, task_id, owner, scope, parent)
+        instance.then = then
+        instance.upstream = upstream
+        instance.gates = self.gates_for(task, task.definition.kind)
+        owner.open += 1
+        self.state.live[instance.key] = instance
+        if child.delay is None:
+            self.begin(instance)
+        else:
+            self.begin_later(instance, child.delay)
+
+    def _jump(self, instance: Instance, jumps: list[Child]) -> None:
+        """Let other tasks run in an instance's place."""
+        raise NotImplementedError
+
+    def _next_key(self) -> int:
+        """Number an instance."""
+        key = self.state.next_key
+        self.state.next_key = key + 1
+        return key

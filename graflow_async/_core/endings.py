@@ -1,0 +1,405 @@
+"""How things end: done, failed, cancelled, stopped; and who goes on because of it.
+
+An owner whose last child has ended waits in `closers` until the event at hand has been worked in, so that deep families
+close one after the other and not inside each other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from ..errors import BindingError
+from .commands import Cancel, Deliver, DropTimer, Finish, SetTimer, Tell
+from .state import (
+    Awaited,
+    Batch,
+    BranchEnd,
+    Instance,
+    Judged,
+    Lap,
+    Owner,
+    PartOf,
+    RunState,
+    Scope,
+    Status,
+    Then,
+)
+from .walk import Walk
+from .wishes import Outcome, Stop
+
+RUNNING, PARKED, CLOSING = Status.RUNNING, Status.PARKED, Status.CLOSING
+
+
+class Endings(Walk):
+    """Ends instances, laps, groups and scopes, and tells those who wait."""
+
+    def __init__(self, state: RunState) -> None:
+        """Work on `state`."""
+        super().__init__(state)
+        self.closers: deque[Owner] = deque()
+
+    # -- success ----------------------------------------------------------------------------------------------
+
+    def finish(self, instance: Instance, value: Any) -> None:
+        """End an instance with its value and release what comes after it."""
+        scope = instance.scope
+        scope.results[instance.id] = value
+        self._bury(instance, Status.DONE)
+        if self.observed:
+            self.out.append(Tell("completed", instance.id, scope, instance, value))
+        lap = instance.lap
+        if lap is not None:
+            self.deliver_from(lap, instance.node, instance.id, value)
+            if lap.then is not None:
+                self.leave_lap(lap)
+        elif instance.then is None:
+            if instance.owner is scope:
+                scope.finals[instance.id] = value
+        elif isinstance(instance.then, Judged):
+            group = instance.then
+            scope.results[instance.id] = group.value
+            self.close_group(group.lap, group.node, group.value, group.failed, passed=True)
+            return
+        else:
+            self.deliver_end(instance.then, instance.id, value)
+        owner = instance.owner
+        if isinstance(owner, Instance) and (owner.status is not CLOSING or owner.wishes is not None):
+            _remember(owner, instance, value)
+        owner.open -= 1
+        if owner.open == 0:
+            self.closers.append(owner)
+
+    def deliver_end(self, then: Then, source_id: str, value: Any) -> None:
+        """Give the value of something that ended to whoever waits for it."""
+        if isinstance(then, Awaited):
+            self.out.append(Deliver(then.handle, then.index, "value", value))
+        elif isinstance(then, PartOf):
+            if then.lap.sink is not None:
+                then.lap.sink[source_id] = value
+            self.leave_lap(then.lap)
+        elif isinstance(then, BranchEnd):
+            then.lap.values[then.last] = value
+            self.deliver(then.lap, then.join, source_id, value)
+
+    def leave_lap(self, lap: Lap) -> None:
+        """Count an end in a lap; the last one ends the lap and gives its value on."""
+        if lap.then is None:
+            return
+        lap.open -= 1
+        if lap.open:
+            return
+        self.state.laps.pop(lap.key, None)
+        if lap.failure is not None:
+            self.fail_end(lap.then, lap.failure, lap.owner)
+        elif isinstance(lap.then, PartOf):
+            self.leave_lap(lap.then.lap)
+        else:
+            sink = lap.sink or {}
+            value = next(iter(sink.values())) if len(sink) == 1 else (dict(sink) if sink else None)
+            self.deliver_end(lap.then, next(reversed(sink), ""), value)
+
+    def leave(self, owner: Owner) -> None:
+        """Count an end under an owner; with the last one the owner may close."""
+        owner.open -= 1
+        if owner.open == 0:
+            self.closers.append(owner)
+
+    # -- failure ----------------------------------------------------------------------------------------------
+
+    def attempt_failed(self, instance: Instance, error: BaseException, *, again: bool) -> None:
+        """Try again if the task's policy says so, else let the failure out."""
+        retry = instance.task.definition.retry
+        if (
+            again
+            and retry is not None
+            and not instance.doomed
+            and instance.attempt <= retry.max_retries
+            and isinstance(error, retry.retry_on)
+            and not isinstance(error, BindingError)
+        ):
+            delay = retry.delay(instance.attempt, f"{self.state.run_id}/{instance.key}/{instance.turn}")
+            instance.attempt += 1
+            if self.observed:
+                self.out.append(Tell("retrying", instance.id, instance.scope, instance, (error, delay)))
+            if delay > 0:
+                instance.status = Status.BACKOFF
+                self.state.timers[instance.key] = instance
+                self.out.append(SetTimer(instance.key, delay))
+            else:
+                self.start(instance)
+            return
+        self.fail(instance, error)
+
+    def fail(self, instance: Instance, error: BaseException) -> None:
+        """End an instance with its exception, for good."""
+        self._bury(instance, Status.FAILED)
+        scope, then, lap, owner = instance.scope, instance.then, instance.lap, instance.owner
+        if self.observed:
+            self.out.append(Tell("failed", instance.id, scope, instance, error))
+        if scope.stop is not None:
+            scope.failures.setdefault(instance.id, error)
+        elif isinstance(then, Awaited):
+            self.out.append(Deliver(then.handle, then.index, "error", error))
+            if isinstance(owner, Instance) and owner.status is CLOSING:
+                scope.failures.setdefault(instance.id, error)
+                self._fail_parent(owner, error, again=True)
+        elif isinstance(then, Judged):
+            self.close_group(then.lap, then.node, then.value, then.failed, passed=False, cause=error)
+            return
+        else:
+            scope.failures.setdefault(instance.id, error)
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                self.stop(self.state.root, Stop("failed", error=error))
+            elif then is not None:
+                self.fail_end(then, error, owner)
+            elif lap is not None:
+                self.fail_node(lap, instance.node, error)
+            else:
+                self._fail_owner(owner, error)
+        if lap is not None and lap.then is not None:
+            self.leave_lap(lap)
+        self.leave(owner)
+
+    def fail_node(self, lap: Lap, number: int, error: BaseException) -> None:
+        """Let the failure of a node go to its group, to whoever awaits the lap, or to the owner."""
+        groups = [g for g in lap.graph.table[number].groups if lap.route.expected[g] >= 0]
+        if groups:
+            for group in groups:
+                self._fail_branch(lap, group, number, error)
+            self.skip_from(lap, number)
+            for group in groups:
+                self.judge(lap, group)
+        elif lap.then is not None:
+            lap.failure = lap.failure or error
+            self.cancel_where(lambda other: self._in_lap(other, lap))
+        else:
+            self._fail_owner(lap.owner, error)
+
+    def fail_end(self, then: Then, error: BaseException, owner: Owner) -> None:
+        """Let a failure go to whoever waits for the end of something."""
+        if isinstance(then, Awaited):
+            self.out.append(Deliver(then.handle, then.index, "error", error))
+            if isinstance(owner, Instance) and owner.status is CLOSING:
+                self._fail_parent(owner, error, again=True)
+        elif isinstance(then, PartOf):
+            whole = then.lap
+            whole.failure = whole.failure or error
+            self.cancel_where(lambda other: self._in_lap(other, whole))
+            self.leave_lap(whole)
+        elif isinstance(then, BranchEnd):
+            self._fail_branch(then.lap, then.join, then.last, error)
+            if self._skip_edge(then.lap, then.join):
+                self.skip_from(then.lap, then.join)
+            self.judge(then.lap, then.join)
+        else:
+            self._fail_owner(owner, error)
+
+    def _fail_branch(self, lap: Lap, group: int, number: int, error: BaseException) -> None:
+        """Note a failure under the key of its branch."""
+        join = lap.graph.table[group].join
+        branches = join.branches if join is not None else ()
+        for last, key in branches:
+            if last == number or number in lap.graph.ancestors(last):
+                self.activation(lap, group).failed.setdefault(key, error)
+                return
+
+    def _fail_owner(self, owner: Owner, error: BaseException) -> None:
+        """Let a failure of a wished child (or of a top-level task) go up."""
+        if isinstance(owner, Scope):
+            self.stop(owner, Stop("failed", error=error))
+        else:
+            self._fail_parent(owner, error, again=False)
+
+    def _fail_parent(self, parent: Instance, error: BaseException, *, again: bool) -> None:
+        """Let a parent whose body has ended fail for a child; its other children are cancelled first."""
+        if parent.outcome is None or parent.outcome.error is None:
+            parent.outcome = Outcome(error=error, again=again)
+            parent.wishes = None
+            self.cancel_under(parent)
+
+    # -- cancellation -----------------------------------------------------------------------------------------
+
+    def cancel(self, instance: Instance) -> None:
+        """Make an instance stop, wherever it is."""
+        if instance.doomed:
+            return
+        instance.doomed = True
+        status = instance.status
+        if status in (Status.DELAYED, Status.BACKOFF):
+            self.state.timers.pop(instance.key, None)
+            self.out.append(DropTimer(instance.key))
+            self.end_cancelled(instance)
+        elif status is Status.READY:
+            self.end_cancelled(instance)
+        elif status is CLOSING:
+            self.closers.append(instance)
+        else:
+            self.out.append(Cancel(instance))
+
+    def cancel_where(self, predicate: Any) -> None:
+        """Cancel every live instance, and the rest of every batch, for whose owner chain `predicate` holds."""
+        for batch in [b for b in self.state.batches.values() if predicate(b)]:
+            self._drop(batch)
+        for instance in [i for i in self.state.live.values() if predicate(i)]:
+            if instance.key in self.state.live:
+                self.cancel(instance)
+
+    def cancel_under(self, owner: Owner) -> None:
+        """Cancel everything that an owner waits for, at any depth."""
+        self.cancel_where(lambda other: _is_under(other, owner))
+
+    def cancel_group(self, lap: Lap, number: int) -> None:
+        """Cancel what still runs of a group: its branches, and everything that these wait for."""
+        inside = lap.graph.inside(number)
+        self.cancel_where(lambda other: self._in_group(other, lap, number, inside))
+
+    def end_cancelled(self, instance: Instance) -> None:
+        """End an instance that was told to stop."""
+        self._bury(instance, Status.CANCELLED)
+        if self.observed:
+            self.out.append(Tell("cancelled", instance.id, instance.scope, instance))
+        lap, then = instance.lap, instance.then
+        if instance.scope.stop is not None:
+            pass
+        elif isinstance(then, Awaited):
+            self.out.append(Deliver(then.handle, then.index, "cancelled", None))
+        elif isinstance(then, Judged):
+            self.leave_lap(then.lap)
+        elif lap is not None:
+            self.skip_from(lap, instance.node)
+        elif isinstance(then, BranchEnd):
+            if self._skip_edge(then.lap, then.join):
+                self.skip_from(then.lap, then.join)
+        elif isinstance(then, PartOf):
+            self.leave_lap(then.lap)
+        if lap is not None and lap.then is not None:
+            self.leave_lap(lap)
+        self.leave(instance.owner)
+
+    def _drop(self, batch: Batch) -> None:
+        """Forget the children of a batch that have not started."""
+        batch.dropped = True
+        rest = len(batch.tasks) - batch.taken
+        self.state.batches.pop(batch.first, None)
+        if batch.handle is not None:
+            for position in range(batch.taken, len(batch.tasks)):
+                self.out.append(Deliver(batch.handle, batch.index + position, "cancelled", None))
+        batch.tasks = []
+        batch.owner.open -= rest
+        if batch.owner.open == 0:
+            self.closers.append(batch.owner)
+
+    # -- scopes -----------------------------------------------------------------------------------------------
+
+    def stop(self, scope: Scope, stop: Stop) -> None:
+        """End a scope early: nothing further starts, what runs is cancelled. The first reason counts."""
+        if scope.stop is not None:
+            return
+        scope.stop = stop
+        for inner in self.state.scopes.values():
+            if inner.stop is None and _is_under(inner, scope):
+                inner.stop = Stop("cancelled")
+        self.cancel_under(scope)
+        if scope.open == 0:
+            self.closers.append(scope)
+
+    def stop_run(self, error: BaseException) -> None:
+        """End the whole run with an error."""
+        self.stop(self.state.root, Stop("failed", error=error))
+
+    def close_scope(self, scope: Scope) -> None:
+        """End a scope in which nothing is open any more."""
+        stop = scope.stop
+        kind, value, error = "completed", None, None
+        if stop is None:
+            finals = scope.finals
+            value = next(iter(finals.values())) if len(finals) == 1 else (dict(finals) if finals else None)
+        elif stop.kind == "terminated":
+            value = stop.value
+        else:
+            kind, error = stop.kind, stop.error
+        if scope.caller is None:
+            self.out.append(Finish(kind, value, error))
+            return
+        self.state.scopes.pop(scope.key, None)
+        if self.observed:
+            self.out.append(Tell("run_" + kind, scope.name, scope, None, error if error is not None else value))
+        if error is not None:
+            self.fail_end(scope.then, error, scope.caller)
+        elif kind == "completed":
+            self.deliver_end(scope.then, scope.name, value)
+        elif isinstance(scope.then, Awaited):
+            self.out.append(Deliver(scope.then.handle, scope.then.index, "cancelled", None))
+        self.leave(scope.caller)
+
+    # -- small parts ------------------------------------------------------------------------------------------
+
+    def _bury(self, instance: Instance, status: Status) -> None:
+        """Take an instance out of the living."""
+        del self.state.live[instance.key]
+        instance.status = status
+
+    def _in_lap(self, item: Instance | Batch | Scope, lap: Lap) -> bool:
+        """Say whether something belongs to a lap, directly or through its owners."""
+        current: Instance | Batch | Scope | None = item
+        while current is not None:
+            if isinstance(current, Instance):
+                place = current.lap or (current.then.lap if isinstance(current.then, PartOf) else None)
+                while place is not None:
+                    if place is lap:
+                        return True
+                    place = place.then.lap if isinstance(place.then, (PartOf, BranchEnd)) else None
+            current = current.caller if isinstance(current, Scope) else current.owner
+        return False
+
+    def _in_group(self, item: Instance | Batch | Scope, lap: Lap, number: int, inside: set[int]) -> bool:
+        """Say whether something belongs to a group, directly, through its lap, or through its owners."""
+        current: Instance | Batch | Scope | None = item
+        while current is not None:
+            if isinstance(current, Instance) and _place_in(current, lap, number, inside):
+                return True
+            current = current.caller if isinstance(current, Scope) else current.owner
+        return False
+
+
+def _remember(owner: Instance, child: Instance, value: Any) -> None:
+    """Keep a child's result for its owner, whose body or next turn may ask for it; items of a map are in its list."""
+    if isinstance(child.then, Awaited) and child.then.handle.is_bulk:
+        return
+    if owner.own is None:
+        owner.own = {}
+    if child.own is not None:
+        owner.own.update(child.own)
+    owner.own[child.id] = value
+
+
+def _place_in(instance: Instance, lap: Lap, number: int, inside: set[int]) -> bool:
+    """Say whether an instance stands in a group, itself or through the end that its lap delivers to."""
+    then: Then = instance.then
+    place, node = instance.lap, instance.node
+    if isinstance(then, Judged):
+        place, node = then.lap, then.node
+    while True:
+        if place is lap and node in inside:
+            return True
+        if place is not None:
+            then = place.then
+        if isinstance(then, BranchEnd):
+            place, node = then.lap, then.join
+            if place is lap and node == number:
+                return True
+        elif isinstance(then, PartOf):
+            place, node = then.lap, -1
+        else:
+            return False
+
+
+def _is_under(item: Instance | Batch | Scope, owner: Owner) -> bool:
+    """Say whether `owner` waits for something, directly or through others."""
+    current: Owner | None = item.caller if isinstance(item, Scope) else item.owner
+    while current is not None:
+        if current is owner:
+            return True
+        current = current.caller if isinstance(current, Scope) else current.owner
+    return False

@@ -1,0 +1,158 @@
+"""The facts that the machine eats. Plain slotted values: one is made per task, so they have to be cheap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..graph import Graph
+from ..route import Route
+from .wishes import Child, Wishes
+
+
+class RunStarted:
+    """The run begins along a route of its graph."""
+
+    __slots__ = ("route",)
+
+    def __init__(self, route: Route) -> None:
+        """Keep the route."""
+        self.route = route
+
+
+class Completed:
+    """A body returned."""
+
+    __slots__ = ("key", "value", "wishes")
+
+    def __init__(self, key: int, value: Any, wishes: Wishes | None = None) -> None:
+        """Keep the value and what the body wished."""
+        self.key = key
+        self.value = value
+        self.wishes = wishes
+
+
+class Failed:
+    """A body raised (or was never called, for want of arguments); `again` says whether a retry makes sense."""
+
+    __slots__ = ("again", "error", "key")
+
+    def __init__(self, key: int, error: BaseException, *, again: bool = True) -> None:
+        """Keep the exception."""
+        self.key = key
+        self.error = error
+        self.again = again
+
+
+class Cancelled:
+    """A body that was told to stop has ended (or is given up)."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: int) -> None:
+        """Keep whose."""
+        self.key = key
+
+
+class Called:
+    """A running body asks for children whose ends go to `handle` at `index`, `index + 1`, ..."""
+
+    __slots__ = ("children", "handle", "index", "key")
+
+    def __init__(self, key: int, children: list[Child], handle: Any, index: int = 0) -> None:
+        """Keep what is asked for. The children get the next keys, in order."""
+        self.key = key
+        self.children = children
+        self.handle = handle
+        self.index = index
+
+
+class RunCalled:
+    """A running body asks for a child run."""
+
+    __slots__ = ("graph", "handle", "key", "name", "route")
+
+    def __init__(self, key: int, graph: Graph, route: Route, name: str, handle: Any) -> None:
+        """Keep what is asked for. The scope gets the next key."""
+        self.key = key
+        self.graph = graph
+        self.route = route
+        self.name = name
+        self.handle = handle
+
+
+class Parked:
+    """A running body waits for somebody and gives its slots back."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: int) -> None:
+        """Keep whose."""
+        self.key = key
+
+
+class Unparked:
+    """What a parked body waited for has come."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: int) -> None:
+        """Keep whose."""
+        self.key = key
+
+
+class TimerFired:
+    """A timer that the machine had set is due."""
+
+    __slots__ = ("token",)
+
+    def __init__(self, token: Any) -> None:
+        """Keep which."""
+        self.token = token
+
+
+class CancelRequested:
+    """A child (by its key) is no longer wanted."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: int) -> None:
+        """Keep which."""
+        self.key = key
+
+
+class HandleDropped:
+    """The children whose ends go to `handle` are no longer wanted."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self, handle: Any) -> None:
+        """Keep which."""
+        self.handle = handle
+
+
+class StopRequested:
+    """The holder of the run wants it to end: with `error`, as `kind` "cancelled" or "failed"."""
+
+    __slots__ = ("error", "kind", "scope")
+
+    def __init__(self, kind: str, error: BaseException, scope: int = 0) -> None:
+        """Keep the reason."""
+        self.kind = kind
+        self.error = error
+        self.scope = scope
+
+
+Event = (
+    RunStarted
+    | Completed
+    | Failed
+    | Cancelled
+    | Called
+    | RunCalled
+    | Parked
+    | Unparked
+    | TimerFired
+    | CancelRequested
+    | HandleDropped
+    | StopRequested
+)

@@ -1,0 +1,239 @@
+"""The one door: `apply(event)` works a fact into the state and gives the commands that follow from it.
+
+The transition table is consulted first; an event that does not fit raises InvalidTransitionError and changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidTransitionError
+from .commands import Command
+from .events import (
+    Called,
+    Cancelled,
+    CancelRequested,
+    Completed,
+    Event,
+    Failed,
+    HandleDropped,
+    Parked,
+    RunCalled,
+    RunStarted,
+    StopRequested,
+    TimerFired,
+    Unparked,
+)
+from .jumps import Jumps
+from .state import Awaited, Batch, Gate, Instance, Owner, RunState, Scope, Status
+from .table import LEGAL
+from .wishes import Outcome, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RUNNING, CLOSING = Status.RUNNING, Status.CLOSING
+
+
+class Machine(Jumps):
+    """Turns events into commands. Synchronous, no clock, no randomness, no I/O."""
+
+    def __init__(self, state: RunState) -> None:
+        """Work on `state`."""
+        super().__init__(state)
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            RunStarted: self._run_started,
+            Completed: self._completed,
+            Failed: self._failed,
+            Cancelled: self._cancelled,
+            Called: self._called,
+            RunCalled: self._run_called,
+            Parked: self._parked,
+            Unparked: self._unparked,
+            TimerFired: self._timer_fired,
+            CancelRequested: self._cancel_requested,
+            HandleDropped: self._handle_dropped,
+            StopRequested: self._stop_requested,
+        }
+
+    def apply(self, event: Event) -> list[Command]:
+        """Work one event into the state.
+
+        Raises:
+            InvalidTransitionError: the event does not fit; nothing was changed.
+        """
+        self.out = out = []
+        self._handlers[type(event)](event)
+        while self.joins or self.closers:
+            if self.joins:
+                self.conclude(*self.joins.popleft())
+            else:
+                self._close(self.closers.popleft())
+        return out
+
+    # -- facts about bodies -----------------------------------------------------------------------------------
+
+    def _completed(self, event: Completed) -> None:
+        instance = self.state.live.get(event.key)
+        if instance is None or instance.status is not RUNNING:
+            instance = self._live(event.key, Completed)
+        self._give_back(instance)
+        if instance.doomed:
+            instance.scope.results[instance.id] = event.value
+            if instance.lap is not None:
+                instance.lap.values.setdefault(instance.node, event.value)
+            self._end_doomed(instance)
+        elif instance.open:
+            instance.status = CLOSING
+            instance.outcome = Outcome(event.value, event.wishes)
+        elif event.wishes is None:
+            self.finish(instance, event.value)
+        else:
+            self._settle(instance, event.value, event.wishes)
+
+    def _failed(self, event: Failed) -> None:
+        instance = self._live(event.key, Failed)
+        self._give_back(instance)
+        if instance.doomed:
+            instance.scope.failures.setdefault(instance.id, event.error)
+            self._end_doomed(instance)
+        elif instance.open:
+            instance.status = CLOSING
+            instance.outcome = Outcome(error=event.error, again=event.again)
+            self.cancel_under(instance)
+        else:
+            self.attempt_failed(instance, event.error, again=event.again)
+
+    def _cancelled(self, event: Cancelled) -> None:
+        instance = self._live(event.key, Cancelled)
+        self._give_back(instance)
+        instance.doomed = True
+        self._end_doomed(instance)
+
+    def _end_doomed(self, instance: Instance) -> None:
+        """End a cancelled instance, after its children."""
+        if instance.open:
+            instance.status = CLOSING
+            self.cancel_under(instance)
+        else:
+            self.end_cancelled(instance)
+
+    def _give_back(self, instance: Instance) -> None:
+        """Let others have the gates of a body that has ended."""
+        if instance.gates and instance.status is RUNNING:
+            self.release(instance)
+
+    def _parked(self, event: Parked) -> None:
+        instance = self._live(event.key, Parked)
+        instance.status = Status.PARKED
+        self.release(instance)
+
+    def _unparked(self, event: Unparked) -> None:
+        self.resume(self._live(event.key, Unparked))
+
+    def _called(self, event: Called) -> None:
+        instance = self._live(event.key, Called)
+        tasks = [(child.task, child.number) for child in event.children if child.task is not None]
+        if len(tasks) == len(event.children):
+            self._release_tasks(instance, tasks, event.handle, event.index)
+            return
+        for position, child in enumerate(event.children):
+            then = Awaited(event.handle, event.index + position)
+            self._release_one(instance, instance, child, then, sink={})
+
+    def _run_called(self, event: RunCalled) -> None:
+        instance = self._live(event.key, RunCalled)
+        key = self._next_key()
+        scope = Scope(key, event.graph, event.name, instance, Awaited(event.handle, 0))
+        self.state.scopes[key] = scope
+        instance.open += 1
+        self.open_lap(event.graph, event.route, scope, scope, sink=scope.finals)
+        if scope.open == 0:
+            self.closers.append(scope)
+
+    # -- facts about the run ----------------------------------------------------------------------------------
+
+    def _run_started(self, event: RunStarted) -> None:
+        root = self.state.root
+        self.open_lap(root.graph, event.route, root, root, sink=root.finals)
+        if root.open == 0:
+            self.closers.append(root)
+
+    def _timer_fired(self, event: TimerFired) -> None:
+        target = self.state.timers.pop(event.token, None)
+        if isinstance(target, Gate):
+            self.reopen(target)
+        elif target is not None:
+            if target.status is Status.DELAYED:
+                self.begin(target)
+            else:
+                self.start(target)
+
+    def _cancel_requested(self, event: CancelRequested) -> None:
+        state = self.state
+        scope = state.scopes.get(event.key)
+        lap = state.laps.get(event.key)
+        if scope is not None:
+            self.stop(scope, Stop("cancelled"))
+        elif lap is not None:
+            self.cancel_where(lambda other: self._in_lap(other, lap))
+        else:
+            instance = state.find(event.key)
+            if instance is not None:
+                if instance.open:
+                    self.cancel_under(instance)
+                self.cancel(instance)
+
+    def _handle_dropped(self, event: HandleDropped) -> None:
+        handle = event.handle
+        self.cancel_where(lambda other: _goes_to(other, handle))
+
+    def _stop_requested(self, event: StopRequested) -> None:
+        scope = self.state.root if event.scope == 0 else self.state.scopes[event.scope]
+        self.stop(scope, Stop(event.kind, error=event.error))
+
+    # -- small parts ------------------------------------------------------------------------------------------
+
+    def _close(self, owner: Owner) -> None:
+        """Let an owner whose last child has ended go on."""
+        if owner.open:
+            return
+        if isinstance(owner, Scope):
+            if owner.caller is None or owner.key in self.state.scopes:
+                self.close_scope(owner)
+        elif owner.status is CLOSING:
+            outcome = owner.outcome
+            if owner.doomed:
+                self.end_cancelled(owner)
+            elif outcome is None:
+                self._after_children(owner)
+            else:
+                owner.outcome = None
+                if outcome.error is not None:
+                    self.attempt_failed(owner, outcome.error, again=outcome.again)
+                elif outcome.wishes is not None:
+                    self._settle(owner, outcome.value, outcome.wishes)
+                else:
+                    self.finish(owner, outcome.value)
+
+    def _live(self, key: int, event: type) -> Instance:
+        """Find the instance of an event and check the table."""
+        instance = self.state.find(key)
+        if instance is None or instance.status not in LEGAL[event]:
+            status = instance.status.value if instance is not None else "unknown"
+            message = f"{event.__name__} does not fit instance {key}, which is {status}"
+            raise InvalidTransitionError(message)
+        return instance
+
+
+def _goes_to(item: Instance | Batch | Scope, handle: Any) -> bool:
+    """Say whether the end of something, or of one of its owners, goes to a handle."""
+    current: Instance | Batch | Scope | None = item
+    while current is not None:
+        if isinstance(current, Batch):
+            if current.handle is handle:
+                return True
+        elif isinstance(current.then, Awaited) and current.then.handle is handle:
+            return True
+        current = current.caller if isinstance(current, Scope) else current.owner
+    return False

@@ -1,0 +1,402 @@
+"""A whole execution as plain data: instances, laps, scopes, gates and counters. Nothing here decides anything."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import Any
+
+from ..definition import Definition
+from ..graph import Graph
+from ..route import Route
+from ..task import Task
+from .wishes import Outcome, Stop, Wishes
+
+
+class Status(Enum):
+    """Where an instance is. The first five wait or run, the last three are final."""
+
+    DELAYED = "delayed"  # waits for a timer before its first start
+    READY = "ready"  # waits for gates
+    RUNNING = "running"  # its body was handed to the shell
+    PARKED = "parked"  # its body waits for somebody; it holds no gate
+    RESUMING = "resuming"  # the wait is over, it wants its gates back
+    BACKOFF = "backoff"  # waits for the next attempt
+    CLOSING = "closing"  # the body has ended, children have not
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL = frozenset({Status.DONE, Status.FAILED, Status.CANCELLED})
+
+
+class Gate:
+    """A bound on how many run at once, or (`per` set) on how many start within `per` seconds.
+
+    Attributes:
+        name: of the limit, for timers and messages.
+        free: slots left.
+        waiting: instances and batches that wait for a slot, first come first served.
+    """
+
+    __slots__ = ("free", "name", "per", "size", "waiting")
+
+    def __init__(self, name: str, size: int, per: float | None = None) -> None:
+        """Start with every slot free."""
+        self.name = name
+        self.size = size
+        self.free = size
+        self.per = per
+        self.waiting: deque[Instance | Batch] = deque()
+
+
+class Scope:
+    """A run, or a child run: the boundary of results, failures, `terminate` and `cancel`.
+
+    Attributes:
+        key: number of the scope; 0 for the run itself.
+        graph: the workflow's graph.
+        name: of the workflow.
+        caller: the instance that awaits it; None for the run itself.
+        then: what its end delivers to.
+        open: instances and waits that have not ended.
+        results: id -> latest value.
+        failures: id -> exception.
+        finals: id -> value of what ended without releasing anything.
+        stop: set once the scope is to end early.
+    """
+
+    __slots__ = ("caller", "failures", "finals", "graph", "key", "name", "open", "results", "stop", "then")
+
+    def __init__(self, key: int, graph: Graph, name: str, caller: Instance | None, then: Then) -> None:
+        """Start empty."""
+        self.key = key
+        self.graph = graph
+        self.name = name
+        self.caller = caller
+        self.then = then
+        self.open = 0
+        self.results: dict[str, Any] = {}
+        self.failures: dict[str, BaseException] = {}
+        self.finals: dict[str, Any] = {}
+        self.stop: Stop | None = None
+
+
+class Lap:
+    """One pass over a graph (`pass` is a keyword): which edges are resolved, with what values.
+
+    Attributes:
+        pending: for each node how many incoming edges are not resolved yet.
+        marks: for each node UNTOUCHED, REACHED (something was delivered), FIRED or SKIPPED.
+        values: node -> the value it delivered.
+        carried: node -> (id, value) that a jump or a loop brought to it.
+        sink: where values of nodes without successors go; None if they count for nothing.
+        then: what the end of the lap delivers to; None if nobody waits for it as a whole.
+        open: with `then`: instances of the lap that have not ended.
+        groups: join -> what is known of a group that cannot be judged by `values` alone.
+    """
+
+    __slots__ = (
+        "again",
+        "carried",
+        "failure",
+        "graph",
+        "groups",
+        "key",
+        "loop_pending",
+        "marks",
+        "open",
+        "owner",
+        "parent",
+        "pending",
+        "route",
+        "scope",
+        "sink",
+        "then",
+        "values",
+    )
+
+    def __init__(self, graph: Graph, route: Route, owner: Owner, scope: Scope, parent: Instance | None) -> None:
+        """Stand before the start nodes."""
+        self.key = -1
+        self.graph = graph
+        self.route = route
+        self.owner = owner
+        self.scope = scope
+        self.parent = parent
+        self.pending = route.expected.copy()
+        self.marks = bytearray(len(self.pending))
+        self.values: dict[int, Any] = {}
+        self.carried: dict[int, list[tuple[str, Any]]] | None = None
+        self.sink: dict[str, Any] | None = None
+        self.then: Then = None
+        self.open = 0
+        self.failure: BaseException | None = None
+        self.groups: dict[int, Activation] | None = None
+        self.loop_pending: dict[int, int] | None = None
+        self.again: dict[int, list[tuple[str, Any]]] | None = None
+
+
+UNTOUCHED, REACHED, FIRED, SKIPPED = 0, 1, 2, 3
+
+
+class Activation:
+    """One turn of a group in a lap.
+
+    Attributes:
+        failed: key -> exception of the branches that failed.
+        passed: set when the verdict was given before every branch had ended.
+        settled: the values at that moment.
+        gate: bounds the group's tasks, if it has a bound.
+    """
+
+    __slots__ = ("failed", "gate", "passed", "settled")
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self.failed: dict[str, BaseException] = {}
+        self.passed: bool | None = None
+        self.settled: dict[str, Any] | None = None
+        self.gate: Gate | None = None
+
+
+class Instance:
+    """One turn of a task in a run.
+
+    Attributes:
+        key: number, unique in the run and the same after a replay.
+        owner: the instance or scope whose "done" waits for this one.
+        parent: the instance under which it was made; None at the top.
+        lap, node: its place in a graph; None, -1 outside of one.
+        then: what its end delivers to.
+        upstream: (id, value) of its direct predecessors, where the lap does not tell.
+        attempt, turn: both 1-based.
+        open: children that have not ended.
+        data: arguments of this turn if `next_iteration` gave some: (positional, by name).
+        outcome: how the body ended, while children that it called are still open.
+        wishes: what is left to do when the wished children have ended.
+        own: results of its children that its body (or its next turn) can ask for.
+        steps: values of plain calls that are not to be repeated.
+        doomed: it was told to stop.
+    """
+
+    __slots__ = (
+        "attempt",
+        "data",
+        "doomed",
+        "gates",
+        "id",
+        "key",
+        "kind",
+        "lap",
+        "node",
+        "open",
+        "outcome",
+        "own",
+        "owner",
+        "parent",
+        "scope",
+        "status",
+        "steps",
+        "task",
+        "then",
+        "turn",
+        "upstream",
+        "value",
+        "wishes",
+    )
+
+    def __init__(
+        self, key: int, task: Task[Any, Any], task_id: str, owner: Owner, scope: Scope, parent: Instance | None
+    ) -> None:
+        """Make an instance that has not started."""
+        self.key = key
+        self.task = task
+        self.id = task_id
+        self.owner = owner
+        self.scope = scope
+        self.parent = parent
+        self.kind = task.definition.kind
+        self.lap: Lap | None = None
+        self.node = -1
+        self.then: Then = None
+        self.upstream: list[tuple[str, Any]] | None = None
+        self.status = Status.READY
+        self.attempt = 1
+        self.turn = 1
+        self.open = 0
+        self.data: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+        self.gates: tuple[Gate, ...] = ()
+        self.value: Any = None
+        self.outcome: Outcome | None = None
+        self.wishes: Wishes | None = None
+        self.own: dict[str, Any] | None = None
+        self.steps: dict[str, Any] | None = None
+        self.doomed = False
+
+    def __repr__(self) -> str:
+        """Show what is needed to find it in a log."""
+        return f"<{self.id} key={self.key} {self.status.value} turn={self.turn} attempt={self.attempt}>"
+
+
+class Batch:
+    """Children that were released together and become instances one by one, when somebody takes them.
+
+    Attributes:
+        first: key of the first child; the others follow.
+        taken: how many have become instances.
+        handle: the opaque receiver of their ends; None for children that nobody awaits one by one.
+        index: position of the first child in the handle.
+        dropped: set when the rest must not start.
+    """
+
+    __slots__ = ("dropped", "first", "gates", "handle", "index", "owner", "parent", "scope", "taken", "tasks")
+
+    def __init__(
+        self, first: int, tasks: list[tuple[Task[Any, Any], int]], owner: Owner, scope: Scope, parent: Instance
+    ) -> None:
+        """Keep the children that have not been taken yet."""
+        self.first = first
+        self.tasks = tasks
+        self.owner = owner
+        self.scope = scope
+        self.parent = parent
+        self.taken = 0
+        self.handle: Any = None
+        self.index = 0
+        self.gates: tuple[Gate, ...] = ()
+        self.dropped = False
+
+
+class Awaited:
+    """The end goes to an opaque handle of the shell, at a position."""
+
+    __slots__ = ("handle", "index")
+
+    def __init__(self, handle: Any, index: int) -> None:
+        """Keep the receiver."""
+        self.handle = handle
+        self.index = index
+
+
+class BranchEnd:
+    """The end is the end of a group's branch, in place of the branch's drawn last node."""
+
+    __slots__ = ("join", "lap", "last")
+
+    def __init__(self, lap: Lap, join: int, last: int) -> None:
+        """Keep the place in the group."""
+        self.lap = lap
+        self.join = join
+        self.last = last
+
+
+class PartOf:
+    """The end is one of those that a lap (or several jumps at once) waits for."""
+
+    __slots__ = ("lap",)
+
+    def __init__(self, lap: Lap) -> None:
+        """Keep the lap."""
+        self.lap = lap
+
+
+class Judged:
+    """The end is what a policy of the user's own says of a group."""
+
+    __slots__ = ("failed", "lap", "node", "value")
+
+    def __init__(self, lap: Lap, node: int, value: dict[str, Any], failed: dict[str, BaseException]) -> None:
+        """Keep the group with its results."""
+        self.lap = lap
+        self.node = node
+        self.value = value
+        self.failed = failed
+
+
+class Detached:
+    """Nobody but the run waits for the end, and its value counts for nothing."""
+
+    __slots__ = ()
+
+
+Then = Awaited | BranchEnd | PartOf | Judged | Detached | None
+Owner = Instance | Scope
+
+
+class RunState:
+    """Everything that is known of a run.
+
+    Attributes:
+        live: key -> instance that has not ended.
+        batches: children that are not instances yet, by the key of the first.
+        laps: key -> awaited expression that has not ended.
+        scopes: key -> child run that has not ended.
+        gates: named limits, "threads" and "run" (max_concurrency) among them.
+        base: gates that every instance passes.
+        steps: turns so far.
+        turns: definition id -> turns, kept only when `max_steps` is set.
+    """
+
+    __slots__ = (
+        "base",
+        "batches",
+        "gates",
+        "laps",
+        "live",
+        "max_steps",
+        "next_key",
+        "root",
+        "run_id",
+        "scopes",
+        "steps",
+        "timers",
+        "turns",
+    )
+
+    def __init__(self, run_id: str, graph: Graph, name: str, max_steps: int | None = None) -> None:
+        """Start with nothing running."""
+        self.run_id = run_id
+        self.root = Scope(0, graph, name, None, None)
+        self.live: dict[int, Instance] = {}
+        self.batches: dict[int, Batch] = {}
+        self.laps: dict[int, Lap] = {}
+        self.scopes: dict[int, Scope] = {}
+        self.gates: dict[str, Gate] = {}
+        self.base: tuple[Gate, ...] = ()
+        self.max_steps = max_steps
+        self.next_key = 1
+        self.steps = 0
+        self.turns: dict[str, int] = {}
+        self.timers: dict[Any, Instance | Gate] = {}
+
+    def take(self, batch: Batch) -> Instance:
+        """Make the next child of a batch an instance; the key was reserved when the batch was released."""
+        position = batch.taken
+        batch.taken = position + 1
+        task, number = batch.tasks[position]
+        key = batch.first + position
+        definition: Definition = task.definition
+        task_id = f"{definition.id}_{number}" if number else (task.given_id() or definition.id)
+        instance = Instance(key, task, task_id, batch.owner, batch.scope, batch.parent)
+        instance.gates = batch.gates
+        instance.status = Status.RUNNING
+        if batch.handle is not None:
+            instance.then = Awaited(batch.handle, batch.index + position)
+        self.live[key] = instance
+        if position + 1 == len(batch.tasks):
+            del self.batches[batch.first]
+            batch.tasks = []
+        return instance
+
+    def find(self, key: int) -> Instance | None:
+        """Find an instance by its key, taking it out of its batch if need be."""
+        instance = self.live.get(key)
+        if instance is None:
+            for batch in list(self.batches.values()):
+                if batch.first + batch.taken <= key < batch.first + len(batch.tasks) and not batch.dropped:
+                    while instance is None or instance.key != key:
+                        instance = self.take(batch)
+                    return instance
+        return instance

@@ -1,0 +1,19 @@
+"""Which facts about an instance may arrive in which status: the table that the machine consults before it changes anything."""
+
+from __future__ import annotations
+
+from .events import Called, Cancelled, CancelRequested, Completed, Failed, Parked, RunCalled, Unparked
+from .state import FINAL, Status
+
+_BODY = frozenset({Status.RUNNING, Status.PARKED, Status.RESUMING})
+
+LEGAL: dict[type, frozenset[Status]] = {
+    Completed: _BODY,
+    Failed: _BODY,
+    Cancelled: _BODY,
+    Called: _BODY,
+    RunCalled: _BODY,
+    Parked: frozenset({Status.RUNNING}),
+    Unparked: frozenset({Status.PARKED}),
+    CancelRequested: frozenset(Status) - FINAL,
+}

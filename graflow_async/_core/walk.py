@@ -1,0 +1,370 @@
+"""How a graph is walked: edges are delivered or skipped, joins count, groups are judged, loops and jumps open new laps."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from ..errors import GraflowRuntimeError, ParallelGroupError
+from ..graph import Graph, Join
+from ..policy import GroupPolicy, MemberResult, Verdict
+from ..route import Route
+from ..task import Task
+from .admission import Admission
+from .commands import SetTimer, Tell
+from .state import (
+    FIRED,
+    REACHED,
+    SKIPPED,
+    UNTOUCHED,
+    Activation,
+    Gate,
+    Instance,
+    Judged,
+    Lap,
+    Owner,
+    PartOf,
+    RunState,
+    Scope,
+    Status,
+    Then,
+)
+
+
+class Walk(Admission):
+    """Moves through laps. Joins that are complete wait in `joins` until the event at hand has been worked in."""
+
+    def __init__(self, state: RunState) -> None:
+        """Work on `state`."""
+        super().__init__(state)
+        self.joins: deque[tuple[Lap, int]] = deque()
+        self.observed = False
+
+    # -- laps -------------------------------------------------------------------------------------------------
+
+    def open_lap(
+        self,
+        graph: Graph,
+        route: Route,
+        owner: Owner,
+        scope: Scope,
+        *,
+        parent: Instance | None = None,
+        then: Then = None,
+        sink: dict[str, Any] | None = None,
+        upstream: list[tuple[str, Any]] | None = None,
+        delay: float | None = None,
+    ) -> Lap:
+        """Begin a walk at the starts of a route; a start that another start leads to waits for it."""
+        lap = Lap(graph, route, owner, scope, parent)
+        lap.then = then
+        lap.sink = sink
+        if upstream:
+            lap.carried = {number: list(upstream) for number in route.starts}
+        if then is not None:
+            lap.open += 1  # held until every start has been looked at
+        for number in route.starts:
+            if lap.pending[number] == 0 and lap.marks[number] < FIRED:
+                self.fire(lap, number, delay)
+            elif lap.marks[number] == UNTOUCHED:
+                lap.marks[number] = REACHED
+        if then is not None:
+            self.leave_lap(lap)
+        return lap
+
+    def again(self, lap: Lap, target: int, carried: list[tuple[str, Any]]) -> None:
+        """Open a new lap of the same graph at `target`: a loop or a jump has come back."""
+        then: Then = None
+        if lap.then is not None:
+            whole = lap.then.lap if isinstance(lap.then, PartOf) else lap
+            whole.open += 1
+            then = PartOf(whole)
+        route = lap.graph.route((target,), lap.route.inside)
+        self.open_lap(
+            lap.graph, route, lap.owner, lap.scope, parent=lap.parent, then=then, sink=lap.sink, upstream=carried
+        )
+
+    def fire(self, lap: Lap, number: int, delay: float | None = None) -> None:
+        """Start a node: make its instance, or let its group be judged."""
+        if lap.scope.stop is not None:
+            return
+        lap.marks[number] = FIRED
+        node = lap.graph.table[number]
+        task = node.task
+        if lap.then is not None:
+            lap.open += 1
+        lap.owner.open += 1
+        if task is None:
+            self.joins.append((lap, number))
+            return
+        state = self.state
+        key = state.next_key
+        state.next_key = key + 1
+        instance = Instance(key, task, node.id, lap.owner, lap.scope, lap.parent)
+        instance.lap = lap
+        instance.node = number
+        instance.kind = node.kind
+        instance.gates = self.gates_for(
+            task, node.kind, tuple(self._group_gate(lap, join) for join in node.bounds) if node.bounds else ()
+        )
+        state.live[key] = instance
+        if delay is None:
+            self.begin(instance)
+        else:
+            self.begin_later(instance, delay)
+
+    def begin_later(self, instance: Instance, delay: float) -> None:
+        """Start an instance after `delay` seconds."""
+        instance.status = Status.DELAYED
+        self.state.timers[instance.key] = instance
+        self.out.append(SetTimer(instance.key, delay))
+
+    # -- edges ------------------------------------------------------------------------------------------------
+
+    def deliver_from(self, lap: Lap, number: int, node_id: str, value: Any) -> None:
+        """Deliver a value along every edge out of a node."""
+        lap.values[number] = value
+        route = lap.route
+        successors = route.successors[number]
+        for target in successors:
+            self.deliver(lap, target, node_id, value)
+        loops = route.loops
+        if loops is not None and number in loops:
+            for target in loops[number]:
+                self._close_loop(lap, target, (node_id, value))
+        elif not successors and lap.sink is not None:
+            lap.sink[node_id] = value
+
+    def deliver(self, lap: Lap, target: int, source_id: str, value: Any) -> None:
+        """Deliver along one edge; the target starts with its last open edge."""
+        if lap.marks[target] >= FIRED:
+            self.again(lap, target, [(source_id, value)])
+            return
+        left = lap.pending[target] - 1
+        lap.pending[target] = left
+        if left <= 0:
+            self.fire(lap, target)
+            return
+        lap.marks[target] = REACHED
+        if lap.graph.eager and target in lap.graph.eager:
+            self.judge(lap, target)
+
+    def skip_from(self, lap: Lap, number: int, kept: frozenset[int] = frozenset()) -> None:
+        """Skip every edge out of a node but those to `kept`; what has nothing left to wait for is skipped, too."""
+        stack = [number]
+        while stack:
+            source = stack.pop()
+            for target in lap.route.successors[source]:
+                if source == number and target in kept:
+                    continue
+                if self._skip_edge(lap, target):
+                    stack.append(target)
+            loops = lap.route.loops
+            if loops is not None and source in loops:
+                for target in loops[source]:
+                    self._close_loop(lap, target, None)
+
+    def _skip_edge(self, lap: Lap, target: int) -> bool:
+        """Resolve one edge as skipped; say whether its target is skipped by it."""
+        if lap.marks[target] >= FIRED:
+            return False
+        left = lap.pending[target] - 1
+        lap.pending[target] = left
+        if left > 0:
+            return False
+        entered = lap.groups is not None and target in lap.groups and bool(lap.groups[target].failed)
+        if lap.marks[target] == REACHED or entered:
+            self.fire(lap, target)
+            return False
+        lap.marks[target] = SKIPPED
+        if self.observed:
+            self.out.append(Tell("skipped", lap.graph.table[target].id, lap.scope))
+        return True
+
+    def _close_loop(self, lap: Lap, target: int, carried: tuple[str, Any] | None) -> None:
+        """Resolve one edge that closes a loop; with the last one a new lap begins if any delivered."""
+        if lap.loop_pending is None or lap.again is None:
+            lap.loop_pending = dict(lap.route.loops_expected)
+            lap.again = {}
+        lap.loop_pending[target] -= 1
+        if carried is not None:
+            lap.again.setdefault(target, []).append(carried)
+        if lap.loop_pending[target] == 0 and target in lap.again:
+            self.again(lap, target, lap.again.pop(target))
+
+    def extend(self, lap: Lap, target: int) -> None:
+        """Take a node that this lap does not reach (or has skipped) into the lap, with what lies behind it."""
+        if lap.pending[target] < 0:
+            old, new = lap.route, lap.graph.route((*lap.route.starts, target), lap.route.inside)
+            lap.route = new
+            for number, expected in enumerate(new.expected):
+                before = old.expected[number]
+                if before < 0 <= expected:
+                    lap.pending[number] = expected
+                elif expected > before:
+                    self._expect(lap, number, expected - before)
+            if lap.loop_pending is not None:
+                for number, count in new.loops_expected.items():
+                    more = count - old.loops_expected.get(number, 0)
+                    lap.loop_pending[number] = lap.loop_pending.get(number, 0) + more
+        elif lap.marks[target] == SKIPPED:
+            self._expect(lap, target, 0)
+
+    def _expect(self, lap: Lap, number: int, edges: int) -> None:
+        """Wait for more edges into a node; one that was skipped comes back, and so do those behind it."""
+        stack = [(number, edges)]
+        while stack:
+            target, more = stack.pop()
+            if lap.marks[target] == SKIPPED:
+                lap.marks[target] = UNTOUCHED
+                lap.pending[target] = more
+                stack.extend((after, 1) for after in lap.route.successors[target])
+            elif lap.marks[target] < FIRED:
+                lap.pending[target] += more
+
+    # -- groups -----------------------------------------------------------------------------------------------
+
+    def activation(self, lap: Lap, number: int) -> Activation:
+        """Give what is noted of a group's turn."""
+        if lap.groups is None:
+            lap.groups = {}
+        return lap.groups.setdefault(number, Activation())
+
+    def _group_gate(self, lap: Lap, number: int) -> Gate:
+        """Give the gate of a group that bounds its tasks."""
+        activation = self.activation(lap, number)
+        if activation.gate is None:
+            node = lap.graph.table[number]
+            size = node.join.max_concurrency if node.join is not None else None
+            activation.gate = Gate(node.id, size or 1)
+        return activation.gate
+
+    def judge(self, lap: Lap, number: int) -> None:
+        """Ask a group's policy while branches are open; a verdict cancels the rest."""
+        join = lap.graph.table[number].join
+        activation = self.activation(lap, number)
+        if join is None or activation.passed is not None or lap.marks[number] >= FIRED:
+            return
+        if not isinstance(join.policy, GroupPolicy):
+            return
+        values = self._group_values(lap, join)
+        verdict = join.policy.verdict(values, activation.failed, lap.pending[number])
+        if verdict is Verdict.WAIT:
+            return
+        activation.passed = verdict is Verdict.PASS
+        activation.settled = values
+        self.cancel_group(lap, number)
+
+    def conclude(self, lap: Lap, number: int) -> None:
+        """Judge a group whose branches have all ended, and pass on its result or its failure."""
+        node = lap.graph.table[number]
+        join = node.join
+        if join is None:
+            return
+        activation = lap.groups.get(number) if lap.groups is not None else None
+        failed = activation.failed if activation is not None else {}
+        values = self._group_values(lap, join)
+        if activation is not None and activation.passed is not None:
+            passed = activation.passed
+            if passed and activation.settled is not None:
+                values = activation.settled
+        elif isinstance(join.policy, GroupPolicy):
+            passed = not join.branches or join.policy.verdict(values, failed, 0) is Verdict.PASS
+        elif join.branches:
+            self._ask_policy(lap, number, values, failed)
+            return
+        else:
+            passed = True
+        self.close_group(lap, number, values, failed, passed=passed)
+
+    def close_group(
+        self,
+        lap: Lap,
+        number: int,
+        values: dict[str, Any],
+        failed: dict[str, BaseException],
+        *,
+        passed: bool,
+        cause: BaseException | None = None,
+    ) -> None:
+        """End a group with its result, or with ParallelGroupError."""
+        node = lap.graph.table[number]
+        if self.observed:
+            self.out.append(Tell("group_completed" if passed else "group_failed", node.id, lap.scope, None, values))
+        if passed:
+            lap.scope.results[node.id] = values
+            self.deliver_from(lap, number, node.id, values)
+        else:
+            self.fail_node(lap, number, _group_error(node.id, node.join, values, failed, cause))
+        self.leave_lap(lap)
+        self.leave(lap.owner)
+
+    def _ask_policy(self, lap: Lap, number: int, values: dict[str, Any], failed: dict[str, BaseException]) -> None:
+        """Let a policy of the user's own look at the results, as a task of the run."""
+        node = lap.graph.table[number]
+        join = node.join
+        if join is None:
+            return
+        policy: Any = join.policy
+        results = {
+            key: MemberResult(key, values.get(key), failed.get(key))
+            for key in join.keys
+            if key in values or key in failed
+        }
+        members = [lap.graph.table[last].task or key for last, key in join.branches]
+
+        def on_group_finished(ctx: Any) -> Any:
+            return policy.on_group_finished(node.id, members, results, ctx)
+
+        judge: Task[Any, Any] = Task(node.id, on_group_finished, inject_context=True, executor="inline")
+        instance = Instance(self.state.next_key, judge, node.id, lap.owner, lap.scope, lap.parent)
+        self.state.next_key += 1
+        instance.then = Judged(lap, number, values, failed)
+        self.state.live[instance.key] = instance
+        self.start(instance)
+
+    def _group_values(self, lap: Lap, join: Join) -> dict[str, Any]:
+        """Collect what the branches of a group have delivered so far."""
+        values = lap.values
+        return {key: values[last] for last, key in join.branches if last in values}
+
+    # -- what the layer above knows ---------------------------------------------------------------------------
+
+    def leave_lap(self, lap: Lap) -> None:
+        """Count an end in a lap that somebody waits for."""
+        raise NotImplementedError
+
+    def leave(self, owner: Owner) -> None:
+        """Count an end under an owner."""
+        raise NotImplementedError
+
+    def fail_node(self, lap: Lap, number: int, error: BaseException) -> None:
+        """Let a failure go where it belongs."""
+        raise NotImplementedError
+
+    def cancel_group(self, lap: Lap, number: int) -> None:
+        """Cancel what still runs of a group."""
+        raise NotImplementedError
+
+
+def _group_error(
+    group_id: str,
+    join: Join | None,
+    values: dict[str, Any],
+    failed: dict[str, BaseException],
+    cause: BaseException | None,
+) -> ParallelGroupError:
+    """Make the error of a group that failed by its policy."""
+    policy: Any = join.policy if join is not None else None
+    label = getattr(policy, "label", type(policy).__name__)
+    total = len(join.branches) if join is not None else 0
+    names = ", ".join(failed) or "none"
+    message = f"group {group_id!r} failed by policy {label}: {len(values)}/{total} succeeded; failed: {names}"
+    if cause is not None:
+        message = f"group {group_id!r} failed by its policy {label}: {cause}"
+    errors = [e if isinstance(e, Exception) else GraflowRuntimeError(repr(e)) for e in failed.values()]
+    if cause is not None and isinstance(cause, Exception):
+        errors.append(cause)
+    error = ParallelGroupError(message, errors or [GraflowRuntimeError(message)], group_id, failed, values)
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,1 @@
+"""The shell: carries the machine's commands out on the event loop. asyncio lives here, decisions do not."""

@@ -1,0 +1,50 @@
+"""Running a user's coroutine on somebody else's asyncio task, in a context of its own.
+
+The first step is taken directly: a body that never suspends costs no task and no switch. If it suspends, the rest is driven
+step by step, each step inside the body's own contextvars copy, so that what a body sets never reaches the next one.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import TYPE_CHECKING, Any
+
+from ..current import running
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Coroutine, Generator
+    from contextvars import Context
+
+
+def first_step(caller: Any, coro: Coroutine[Any, Any, Any]) -> Any:
+    """Begin a coroutine for `caller`; to be called inside the context of the body.
+
+    Raises:
+        StopIteration: the coroutine has returned; the value is in it.
+    """
+    running.set(caller)
+    return coro.send(None)
+
+
+@types.coroutine
+def drive(coro: Coroutine[Any, Any, Any], context: Context, future: Any) -> Generator[Any, Any, Any]:
+    """Take the remaining steps of a coroutine whose first step gave `future`, all of them inside `context`."""
+    send, throw, run = coro.send, coro.throw, context.run
+    while True:
+        try:
+            value = yield future
+        except BaseException as error:  # noqa: BLE001  # whatever is thrown in belongs to the body, cancellation first
+            try:
+                future = run(throw, error)
+            except StopIteration as stop:
+                return stop.value
+        else:
+            try:
+                future = run(send, value)
+            except StopIteration as stop:
+                return stop.value
+
+
+async def as_coroutine(awaitable: Awaitable[Any]) -> Any:
+    """Await anything that can be awaited."""
+    return await awaitable

@@ -1,0 +1,209 @@
+"""Lanes: asyncio tasks that run ready work back to back.
+
+A lane ends when there is nothing to do. While a body is suspended its lane is busy with it, so another lane takes over: the
+first time it happens one lane is started, then two, four, ...; bodies that never suspend need only one. `runnable` counts
+the lanes that will look at the queue again without anybody's help; whoever makes it zero while work is left starts new ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from .._core.state import Batch, Instance, RunState
+from ..errors import TaskTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from contextvars import Context
+
+TIME_SLICE = 0.005
+MAX_BURST = 512
+
+logger = logging.getLogger("graflow_async.run")
+
+
+class Lane:
+    """One asyncio task of the run, and the instance whose body it is in.
+
+    Attributes:
+        task: the asyncio task.
+        instance: whose body suspended it; None while it runs through short ones.
+        timed_out: the body's time was over before it ended.
+        abandoned: the body ignored its cancellation; whatever it still does counts for nothing.
+        in_thread: the body runs in a thread, which cancelling the lane cannot stop.
+        cancels: how often it was cancelled for its present body.
+    """
+
+    __slots__ = ("abandoned", "cancels", "in_thread", "instance", "task", "timed_out")
+
+    def __init__(self) -> None:
+        """Have no task yet."""
+        self.task: asyncio.Task[None] | None = None
+        self.instance: Instance | None = None
+        self.timed_out = False
+        self.abandoned = False
+        self.in_thread = False
+        self.cancels = 0
+
+    def cancel(self) -> None:
+        """Throw CancelledError into the body."""
+        if self.task is not None:
+            self.cancels += 1
+            self.task.cancel()
+
+
+class Lanes:
+    """Runs whatever is pushed, in order, with as few asyncio tasks as that takes."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        state: RunState,
+        context: Context,
+        run_body: Callable[[Lane, Instance], Awaitable[None]],
+        watch: Callable[[int], None],
+    ) -> None:
+        """Work for one run.
+
+        Args:
+            loop: the event loop of the run.
+            state: where batches become instances.
+            context: the contextvars that lanes run in.
+            run_body: runs one instance and tells the machine how it ended.
+            watch: keeps an eye on a body (by its key) that was told to stop.
+        """
+        self._loop = loop
+        self._state = state
+        self._context = context
+        self._run_body = run_body
+        self._watch = watch
+        self._queue: deque[Instance | Batch] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._runnable = 0
+        self._burst = 1
+        self._idle: asyncio.Future[None] | None = None
+        self.busy: dict[int, Lane] = {}
+
+    def push(self, work: Instance | Batch) -> None:
+        """Queue an instance, or a batch to be taken apart."""
+        self._queue.append(work)
+        if self._runnable == 0:
+            self._spawn(1)
+
+    def suspend(self, lane: Lane, instance: Instance) -> None:
+        """Note that a body has suspended its lane, and let another lane go on with the queue."""
+        lane.instance = instance
+        self.busy[instance.key] = lane
+        self._runnable -= 1
+        if instance.doomed:
+            lane.cancel()
+            self._watch(instance.key)
+        if self._runnable == 0 and self._queue:
+            self._spawn(self._burst)
+            self._burst = min(self._burst * 2, MAX_BURST)
+
+    def proceed(self, lane: Lane, instance: Instance) -> None:
+        """Note that a suspended body has ended and its lane is free again."""
+        lane.instance = None
+        self._runnable += 1
+        if self.busy.get(instance.key) is lane:
+            del self.busy[instance.key]
+
+    def abandon(self, lane: Lane) -> None:
+        """Stop waiting for a lane whose body will not end."""
+        lane.abandoned = True
+        if lane.instance is not None:
+            self.busy.pop(lane.instance.key, None)
+        task = lane.task
+        if task is not None:
+            self._tasks.discard(task)
+            self._check_idle()
+            task.add_done_callback(_forget)
+            _abandoned.add(task)
+
+    async def drained(self) -> None:
+        """Wait until no lane is left."""
+        while self._tasks:
+            self._idle = self._loop.create_future()
+            await self._idle
+
+    def _spawn(self, count: int) -> None:
+        """Start lanes, not more than there is work for."""
+        total = 0
+        for work in self._queue:
+            total += len(work.tasks) - work.taken if isinstance(work, Batch) else 1
+            if total >= count:
+                break
+        for _ in range(min(count, total)):
+            lane = Lane()
+            self._runnable += 1
+            lane.task = self._loop.create_task(self._serve(lane), context=self._context)
+            self._tasks.add(lane.task)
+
+    async def _serve(self, lane: Lane) -> None:
+        """Run work until there is none, giving the loop back after each time slice."""
+        queue, take, run_body = self._queue, self._state.take, self._run_body
+        task, clock = lane.task, self._loop.time
+        until = clock() + TIME_SLICE
+        retire = False
+        try:
+            while queue and not retire:
+                work = queue[0]
+                if work.__class__ is Instance:
+                    queue.popleft()
+                    instance: Any = work
+                else:
+                    batch: Any = work
+                    if not batch.tasks:  # taken up by other lanes, or dropped
+                        queue.popleft()
+                        continue
+                    instance = take(batch)
+                    if not batch.tasks:
+                        queue.popleft()
+                await run_body(lane, instance)
+                if lane.abandoned:
+                    return
+                if task is not None and task.cancelling():
+                    retire = True  # a cancelled task carries its cancellation on: it must not meet the next body
+                elif clock() > until:
+                    await asyncio.sleep(0)
+                    until = clock() + TIME_SLICE
+        except asyncio.CancelledError:
+            if not lane.abandoned and not (task is not None and task.cancelling()):
+                raise
+        finally:
+            if not lane.abandoned:
+                self._runnable -= 1
+                if task is not None:
+                    self._tasks.discard(task)
+                if not queue:
+                    self._burst = 1
+                elif self._runnable == 0:
+                    self._spawn(1)
+                self._check_idle()
+
+    def _check_idle(self) -> None:
+        """Wake whoever waits for the last lane."""
+        if not self._tasks and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+
+def too_late(instance: Instance) -> TaskTimeoutError:
+    """Make the error of a body whose time was over."""
+    timeout = instance.task.definition.timeout
+    return TaskTimeoutError(
+        f"task {instance.id!r} took longer than its timeout of {timeout} s (attempt {instance.attempt})"
+    )
+
+
+_abandoned: set[asyncio.Task[None]] = set()
+
+
+def _forget(task: asyncio.Task[None]) -> None:
+    """Let go of an abandoned task that has ended after all; its outcome counts for nothing."""
+    _abandoned.discard(task)
+    if not task.cancelled() and task.exception() is not None:
+        logger.warning("an abandoned task raised after all", exc_info=task.exception())

@@ -1,0 +1,321 @@
+"""What a task's context reaches of its run: children, channels, results, slots, threads, listeners."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .._core.events import Called, RunCalled
+from .._core.state import Instance, Scope, Status
+from .._core.wishes import Child
+from ..builder import build_graph
+from ..channel import Channel
+from ..compose import Expression
+from ..definition import Definition
+from ..errors import ConfigError, GraflowRuntimeError
+from ..graph import Graph
+from ..protocols import Clock
+from ..store import KeyValueStore, Peekable
+from ..task import Mapped, Task
+from .binding import Binder, Provided
+from .bodies import ThreadPort
+from .calls import GENERATOR_WINDOW, ChildHandle, MapCall, Pulls, run_map
+from .listeners import Notifier
+from .scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+LOCAL_KINDS = frozenset({"async", "thread", "inline", "process"})
+_BODY = frozenset({Status.RUNNING, Status.PARKED, Status.RESUMING})
+
+
+class Runnable(Protocol):
+    """A workflow, as far as a child run needs it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def graph(self) -> Graph:
+        """Its graph."""
+        ...
+
+    @property
+    def provided(self) -> Mapping[str | type, Any]:
+        """What was registered with `provide`."""
+        ...
+
+
+class Link:
+    """One run, as its tasks see it."""
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        store: KeyValueStore,
+        clock: Clock,
+        notifier: Notifier | None,
+        threads: Callable[[], ThreadPort],
+        executors: Mapping[str, Any],
+        provided: Mapping[str | type, Any],
+    ) -> None:
+        """Take the services of the run; `scheduler` is set when it exists."""
+        self.run_id = run_id
+        self.store = store
+        self.clock = clock
+        self.notifier = notifier
+        self.threads = threads
+        self.executors = executors
+        self.scheduler: Scheduler
+        self._channels: dict[tuple[int, str], Channel] = {}
+        self._namespaces: dict[int, str] = {}
+        self.binders: dict[int, Binder] = {0: self.new_binder(provided, Channel(store, run_id))}
+        self._portals: dict[int, set[asyncio.Task[Any]]] = {}
+        self._thread = threading.get_ident()
+
+    # -- lookups ----------------------------------------------------------------------------------------------
+
+    def channel(self, scope: Scope, name: str = "default") -> Channel:
+        """Give a channel of a run; every child run has its own."""
+        channel = self._channels.get((scope.key, name))
+        if channel is None:
+            namespace = self._namespaces.get(scope.key, self.run_id)
+            channel = self._channels[scope.key, name] = Channel(self.store, namespace, name)
+        return channel
+
+    def check(self, definition: Definition) -> None:
+        """Refuse a task whose limits or executor the run does not have.
+
+        Raises:
+            ConfigError: the name is unknown.
+        """
+        for name in definition.limits:
+            if name not in self.scheduler.state.gates:
+                known = ", ".join(map(repr, self.scheduler.state.gates)) or "none"
+                message = (
+                    f"task {definition.id!r} asks for limit {name!r}; the run has: {known}; pass limits={{{name!r}: n}}"
+                )
+                raise ConfigError(message)
+        if definition.kind not in LOCAL_KINDS and definition.kind not in self.executors:
+            known = ", ".join(map(repr, sorted({*LOCAL_KINDS, *self.executors} - {"async"})))
+            message = f"task {definition.id!r} asks for executor {definition.kind!r}; the run has: {known}"
+            raise ConfigError(message)
+
+    def check_graph(self, graph: Graph) -> None:
+        """Do the same for every task of a graph.
+
+        Raises:
+            ConfigError: a name is unknown.
+        """
+        for node in graph.table:
+            if node.task is not None:
+                definition = node.task.definition
+                if definition.limits or node.kind not in LOCAL_KINDS:
+                    self.check(definition)
+                if node.kind == "process" and definition.plan.wants_context:
+                    message = f"task {node.id!r} runs in a process, where there is no context; take the parameter away"
+                    raise ConfigError(message)
+
+    # -- children ---------------------------------------------------------------------------------------------
+
+    def start(self, parent: Instance, child: Child, name: str, failures: list[Any]) -> ChildHandle[Any]:
+        """Start a child of a running body."""
+        self._refuse_late(parent, name)
+        handle: ChildHandle[Any] = ChildHandle(self.scheduler, parent, name, failures)
+        handle.key = self.scheduler.state.next_key
+        self.scheduler.submit(Called(parent.key, [child], handle))
+        return handle
+
+    async def map(
+        self,
+        parent: Instance,
+        mapped: Mapped[Any],
+        count: Callable[[str], int],
+    ) -> list[Any]:
+        """Run a task over iterables as children of a running body."""
+        self._refuse_late(parent, repr(mapped))
+        self.check(mapped.task.definition)
+        pulls = Pulls(mapped.task, mapped.iterables, mapped.fixed)
+        bound = mapped.max_concurrency or (2**62 if pulls.is_sized else GENERATOR_WINDOW)
+        room = [bound]
+        call = MapCall(self.scheduler, parent, return_exceptions=mapped.return_exceptions)
+        source: Any = pulls.achunks(room, count) if pulls.is_async else pulls.chunks(room, count)
+        async with self.scheduler.parked(parent):
+            try:
+                return await run_map(self.scheduler, parent, source, call, room, mapped.task.definition.id)
+            finally:
+                if pulls.is_async:
+                    await source.aclose()
+                else:
+                    source.close()
+
+    async def run_workflow(
+        self,
+        parent: Instance,
+        workflow: Runnable,
+        start_node: Any,
+        inputs: Mapping[str, Any],
+        number: int,
+        failures: list[Any],
+    ) -> Any:
+        """Run a workflow as a child run of a running body: its own results and channel, the same limits and events."""
+        self._refuse_late(parent, workflow.name)
+        graph = workflow.graph
+        self.check_graph(graph)
+        route = route_of(graph, start_node)
+        namespace = f"{self.run_id}/{parent.key}.{parent.turn}.{parent.attempt}.{number}"
+        channel = Channel(self.store, namespace)
+        for key, value in inputs.items():
+            await channel.set(key, value)
+        handle: ChildHandle[Any] = ChildHandle(self.scheduler, parent, workflow.name, failures)
+        handle.key = self.scheduler.state.next_key
+        self._namespaces[handle.key] = namespace
+        self.binders[handle.key] = self.new_binder(workflow.provided, channel)
+        try:
+            self.scheduler.submit(RunCalled(parent.key, graph, route, workflow.name, handle))
+            return await handle.wait()
+        finally:
+            handle.add_done_callback(lambda done: self._forget_run(done.key))
+            if handle.done():
+                await self.store.clear(f"{namespace}:")
+
+    def new_binder(self, provided: Mapping[str | type, Any], channel: Channel) -> Binder:
+        """Make the binder of a run, which looks into its channel."""
+        store, prefix = self.store, channel.prefix
+
+        def strip(found: Mapping[str, Any]) -> dict[str, Any]:
+            return {key.removeprefix(prefix): value for key, value in found.items()}
+
+        async def fetch(names: Sequence[str]) -> dict[str, Any]:
+            return strip(await store.get_many([prefix + name for name in names]))
+
+        peek = None
+        if isinstance(store, Peekable):
+            look: Peekable = store
+
+            def peek(names: Sequence[str]) -> dict[str, Any]:
+                return strip(look.peek_many([prefix + name for name in names]))
+
+        return Binder(Provided(provided), peek, fetch)
+
+    def _forget_run(self, key: int) -> None:
+        """Drop what is kept for a child run that has ended."""
+        self.binders.pop(key, None)
+        self._namespaces.pop(key, None)
+        for known in [k for k in self._channels if k[0] == key]:
+            del self._channels[known]
+
+    def _refuse_late(self, parent: Instance, name: str) -> None:
+        """Refuse children of a body that has ended (its background task may still be running)."""
+        if parent.status not in _BODY:
+            message = f"task {parent.id!r} has ended; it cannot start {name!r} any more"
+            raise GraflowRuntimeError(message)
+
+    # -- waiting and threads ----------------------------------------------------------------------------------
+
+    async def sleep(self, instance: Instance, seconds: float) -> None:
+        """Wait on the run's clock, holding no slot."""
+        future: asyncio.Future[None] = self.scheduler.loop.create_future()
+        timer = self.clock.call_later(seconds, lambda: None if future.done() else future.set_result(None))
+        try:
+            await self.scheduler.park(instance, future)
+        finally:
+            timer.cancel()
+
+    def block(self, instance: Instance, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+        """Run a coroutine function on the loop for a sync task and give its value to the task's thread.
+
+        Raises:
+            GraflowRuntimeError: it would block the loop itself.
+        """
+        if threading.get_ident() == self._thread:
+            message = (
+                f"task {instance.id!r} runs on the event loop itself, where a blocking verb would stop everything; "
+                "make it `async def`, or let it run in a thread (executor='thread')"
+            )
+            raise GraflowRuntimeError(message)
+        answer: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        context = copy_context()
+        self.scheduler.loop.call_soon_threadsafe(
+            partial(self._open_portal, instance, function, args, answer), context=context
+        )
+        try:
+            return answer.result()
+        except concurrent.futures.CancelledError:
+            raise asyncio.CancelledError from None
+
+    def close_portals(self, key: int) -> None:
+        """Cancel what the thread of an instance waits for."""
+        for task in self._portals.get(key, ()):
+            task.cancel()
+
+    def _open_portal(
+        self,
+        instance: Instance,
+        function: Callable[..., Coroutine[Any, Any, Any]],
+        args: tuple[Any, ...],
+        answer: concurrent.futures.Future[Any],
+    ) -> None:
+        """Start a coroutine for a thread; runs on the loop, in a copy of the thread's context."""
+        if instance.status not in _BODY or instance.doomed:
+            answer.cancel()
+            return
+        task = self.scheduler.loop.create_task(function(*args))
+        tasks = self._portals.setdefault(instance.key, set())
+        tasks.add(task)
+
+        def ended(done: asyncio.Task[Any]) -> None:
+            tasks.discard(done)
+            if not tasks:
+                self._portals.pop(instance.key, None)
+            if done.cancelled():
+                answer.cancel()
+            elif (error := done.exception()) is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(done.result())
+
+        task.add_done_callback(ended)
+
+    # -- listeners --------------------------------------------------------------------------------------------
+
+    def tell(self, send: Callable[[Notifier], None]) -> None:
+        """Let listeners know something, from the loop or from a thread."""
+        notifier = self.notifier
+        if notifier is None:
+            return
+        if threading.get_ident() == self._thread:
+            send(notifier)
+        else:
+            self.scheduler.loop.call_soon_threadsafe(send, notifier)
+
+
+def route_of(graph: Graph, start_node: Any) -> Any:
+    """Give the route that a `start_node` argument asks for: None, an id, a task, or a list of them.
+
+    Raises:
+        GraphCompilationError: nothing can start there.
+    """
+    if start_node is None:
+        return graph.route(graph.roots())
+    nodes: Any = start_node if isinstance(start_node, (list, tuple)) else [start_node]
+    return graph.start(nodes)
+
+
+def child_of(expression: Expression, count: Callable[[str], int]) -> Child:
+    """Make the child that runs an expression as it stands."""
+    if isinstance(expression, Mapped):
+        expression = expression.node
+    if isinstance(expression, Task):
+        number = count(expression.definition.id) if expression.given_id() is None else 0
+        return Child(expression, number)
+    graph = build_graph([expression], count)
+    return Child(graph=graph, route=graph.route(graph.roots()))

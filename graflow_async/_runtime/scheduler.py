@@ -1,0 +1,216 @@
+"""The shell around the machine: submits facts, carries commands out. No decisions are made here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .._core.commands import Cancel, Deliver, DropTimer, Execute, Finish, Resume, SetTimer, Tell
+from .._core.events import Cancelled, Event, Failed, Parked, TimerFired, Unparked
+from .._core.machine import Machine
+from .._core.state import Instance, RunState
+from ..protocols import Clock
+from .lanes import Lane, Lanes, too_late
+from .listeners import Notifier
+from .timers import Timers
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from contextvars import Context
+
+
+logger = logging.getLogger("graflow_async.run")
+
+CANCEL_AGAIN_AFTER = 1.0
+CANCEL_AGAIN_TIMES = 3
+
+
+class Handle(Protocol):
+    """Takes the ends of called children."""
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether results of single children need not be remembered for their parent."""
+        ...
+
+    def deliver(self, index: int, kind: str, value: Any) -> None:
+        """Take the end of the child at a position: "value", "error" or "cancelled"."""
+        ...
+
+
+class Scheduler:
+    """One run on one event loop. `submit` is a plain function: whoever learns a fact calls it."""
+
+    def __init__(
+        self,
+        state: RunState,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        context: Context,
+        run_body: Callable[[Lane, Instance], Awaitable[None]],
+        notifier: Notifier | None,
+        cancel_grace: float,
+    ) -> None:
+        """Put machine, lanes and timers together."""
+        self.state = state
+        self.machine = Machine(state)
+        self.machine.observed = notifier is not None
+        self.loop = loop
+        self.clock = clock
+        self.notifier = notifier
+        self.done: asyncio.Future[Finish] = loop.create_future()
+        self.lanes = Lanes(loop, state, context, run_body, self.watch)
+        self.timers = Timers(clock, lambda token: self.submit(TimerFired(token)))
+        self._cancel_grace = cancel_grace
+        self._cancelled_at: dict[int, float] = {}
+        self._patrol_handle: Any = None
+        self._waits: dict[int, _Wait] = {}
+        self.on_cancel: Callable[[int], None] = lambda _: None
+        self._perform: dict[type, Callable[[Any], None]] = {
+            Execute: lambda command: self.lanes.push(command.work),
+            Cancel: self._cancel,
+            Resume: self._resume,
+            SetTimer: lambda command: self.timers.set(command.token, command.delay),
+            DropTimer: lambda command: self.timers.drop(command.token),
+            Deliver: lambda command: command.handle.deliver(command.index, command.kind, command.value),
+            Finish: self._finish,
+            Tell: self._tell,
+        }
+
+    def submit(self, event: Event) -> None:
+        """Work a fact in and carry out what follows."""
+        for command in self.machine.apply(event):
+            if command.__class__ is Execute:
+                self.lanes.push(command.work)  # pyright: ignore[reportAttributeAccessIssue]
+            else:
+                self._perform[type(command)](command)
+
+    async def park(self, instance: Instance, future: asyncio.Future[Any]) -> Any:
+        """Await something on behalf of a body; while it waits, the body holds no slot."""
+        if not instance.gates or future.done():
+            return await future
+        async with self.parked(instance):
+            return await future
+
+    @asynccontextmanager
+    async def parked(self, instance: Instance) -> AsyncIterator[None]:
+        """Hold no slot on behalf of a body; it has them again when the block has ended."""
+        if not instance.gates:
+            yield
+            return
+        wait = self._waits.get(instance.key)
+        if wait is None:
+            wait = self._waits[instance.key] = _Wait()
+        wait.count += 1
+        if wait.count == 1 and wait.going is None and instance.key in self.state.live:
+            self.submit(Parked(instance.key))
+        try:
+            yield
+        finally:
+            wait.count -= 1
+            await self._regain(instance, wait)
+
+    async def _regain(self, instance: Instance, wait: _Wait) -> None:
+        """Get the slots back before the body goes on; a cancelled body needs none for its clean-up."""
+        if wait.count == 0 and not instance.doomed and instance.key in self.state.live:
+            if wait.going is None:
+                wait.going = self.loop.create_future()
+                self.submit(Unparked(instance.key))
+            if wait.going is not None:
+                await asyncio.shield(wait.going)
+        if wait.count == 0 and wait.going is None:
+            self._waits.pop(instance.key, None)
+
+    def cancel_lanes(self) -> None:
+        """Give up every lane that is still busy; the last resort when the loop itself is closing."""
+        for key, lane in list(self.lanes.busy.items()):
+            self._abandon(key, lane)
+
+    def close(self) -> None:
+        """Forget timers."""
+        self.timers.close()
+        if self._patrol_handle is not None:
+            self._patrol_handle.cancel()
+            self._patrol_handle = None
+
+    # -- commands ---------------------------------------------------------------------------------------------
+
+    def _resume(self, command: Resume) -> None:
+        wait = self._waits.get(command.instance.key)
+        if wait is None or wait.going is None:
+            return
+        going, wait.going = wait.going, None
+        if wait.count:
+            self.submit(Parked(command.instance.key))  # it waits for somebody else by now
+        if not going.done():
+            going.set_result(None)
+
+    def _cancel(self, command: Cancel) -> None:
+        key = command.instance.key
+        lane = self.lanes.busy.get(key)
+        if lane is None:
+            return  # not begun, or in a step right now: it is looked at when it begins or suspends
+        lane.cancel()
+        if lane.in_thread:
+            self.on_cancel(key)
+        self.watch(key)
+
+    def watch(self, key: int) -> None:
+        """Keep an eye on a body that was told to stop."""
+        self._cancelled_at[key] = self.clock.monotonic()
+        if self._patrol_handle is None:
+            self._patrol_handle = self.clock.call_later(min(CANCEL_AGAIN_AFTER, self._cancel_grace), self._patrol)
+
+    def _patrol(self) -> None:
+        """Cancel again those that were told to stop and did not; give them up when their grace is over."""
+        self._patrol_handle = None
+        now = self.clock.monotonic()
+        for key, since in list(self._cancelled_at.items()):
+            lane = self.lanes.busy.get(key)
+            if lane is None:
+                del self._cancelled_at[key]
+            elif now - since >= self._cancel_grace:
+                self._abandon(key, lane)
+            elif not lane.in_thread and lane.cancels <= CANCEL_AGAIN_TIMES:
+                lane.cancel()
+        if self._cancelled_at:
+            wait = min(CANCEL_AGAIN_AFTER, max(self._cancel_grace, 0.001))
+            self._patrol_handle = self.clock.call_later(wait, self._patrol)
+
+    def _abandon(self, key: int, lane: Lane) -> None:
+        """Stop waiting for a body that will not end."""
+        self._cancelled_at.pop(key, None)
+        instance = self.state.live.get(key)
+        if instance is None:
+            return
+        what = "its thread is left to run on" if lane.in_thread else "it ignores its cancellation and is left behind"
+        logger.warning("task %r did not end within cancel_grace=%s s: %s", instance.id, self._cancel_grace, what)
+        self.lanes.abandon(lane)
+        if lane.in_thread:
+            lane.cancel()
+        if lane.timed_out and not instance.doomed:
+            self.submit(Failed(key, too_late(instance)))
+        else:
+            self.submit(Cancelled(key))
+
+    def _finish(self, command: Finish) -> None:
+        if not self.done.done():
+            self.done.set_result(command)
+
+    def _tell(self, command: Tell) -> None:
+        if self.notifier is not None:
+            self.notifier.tell(command)
+
+
+class _Wait:
+    """How many awaits of a body are open, and the future of its slots while it wants them back."""
+
+    __slots__ = ("count", "going")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.going: asyncio.Future[None] | None = None

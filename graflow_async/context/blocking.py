@@ -1,0 +1,200 @@
+"""The context of sync tasks: the same names, blocking. A task that waits here holds no thread slot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+from .._core.state import Instance
+from .._runtime.calls import ChildHandle
+from .._runtime.link import Link
+from ..channel import Channel, SyncChannel, SyncTypedChannel
+from ..compose import Expression
+from ..task import Task
+from .coroutine import TaskExecutionContext
+from .plain import PlainContext
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+
+P = ParamSpec("P")
+R = TypeVar("R")
+M = TypeVar("M")
+
+
+class SyncHandle(Generic[R]):
+    """A child that a sync task started: ask it, wait for its `result()`, cancel it."""
+
+    def __init__(self, context: SyncTaskExecutionContext, handle: ChildHandle[R]) -> None:
+        """Wait for `handle` through the context of its parent."""
+        self._context = context
+        self.handle = handle
+
+    def result(self) -> R:
+        """Wait for the child's value.
+
+        Raises:
+            BaseException: what the child raised.
+        """
+        return self._context.wait_for(self.handle)
+
+    def done(self) -> bool:
+        """Say whether the child has ended."""
+        return self.handle.done()
+
+    def cancel(self) -> bool:
+        """Cancel the child; False if it has ended already."""
+        return self._context.block(_cancel, self.handle)
+
+    def cancelled(self) -> bool:
+        """Say whether the child was cancelled."""
+        return self.handle.cancelled()
+
+
+class SyncTaskExecutionContext(PlainContext):
+    """What a sync task sees of its run."""
+
+    def __init__(self, link: Link, instance: Instance) -> None:
+        """See the run through `link`, as `instance`."""
+        super().__init__(link, instance)
+        self._async = TaskExecutionContext(link, instance)
+        self._async.count = self.count
+
+    def block(self, function: Callable[..., Awaitable[R]], /, *args: Any) -> R:
+        """Run a coroutine function on the run's loop and wait for its value.
+
+        Raises:
+            GraflowRuntimeError: this task runs on the loop itself (executor="inline").
+        """
+        return self._link.block(self._instance, _run, function, args)
+
+    @property
+    def channel(self) -> SyncChannel:
+        """The channel that all tasks of the run share."""
+        return self.get_channel()
+
+    def get_channel(self, name: str | None = None) -> SyncChannel:
+        """Give a channel of the run by name; without a name the one that all tasks share."""
+        channel: Channel = self._link.channel(self._instance.scope, name or "default")
+        return SyncChannel(channel, self.block)
+
+    def get_typed_channel(self, model: type[M], name: str | None = None) -> SyncTypedChannel[M]:
+        """Give a channel whose values are checked against a TypedDict, dataclass or pydantic model.
+
+        Raises:
+            ValueError: it is no such model.
+        """
+        return self.get_channel(name).typed(model)
+
+    def get_result(self, task_id: str, default: Any = None) -> Any:
+        """Give the latest result of a task, this task's own descendants first."""
+        own = self._instance.own
+        if own is not None and task_id in own:
+            return own[task_id]
+        return self._instance.scope.results.get(task_id, default)
+
+    def submit(self, task: Task[P, R] | Expression, *args: Any, **kwargs: Any) -> SyncHandle[R]:
+        """Start a child now.
+
+        Raises:
+            BindingError: an argument fits no parameter.
+        """
+        plain = tuple(a.handle if isinstance(a, SyncHandle) else a for a in args)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        return SyncHandle(self, self.block(self._submit, task, plain, kwargs))
+
+    def call(self, task: Task[P, R] | Expression, *args: Any, **kwargs: Any) -> Any:
+        """Run a child and give its value.
+
+        Raises:
+            BaseException: what the child raised.
+        """
+        return self.block(self._call, task, args, kwargs)
+
+    def map(
+        self,
+        task: Task[Any, R],
+        *iterables: Any,
+        max_concurrency: int | None = None,
+        return_exceptions: bool = False,
+        **fixed: Any,
+    ) -> list[R]:
+        """Run a task once for each element and give the results in input order (see TaskExecutionContext.map).
+
+        Raises:
+            BindingError: nothing to map over, text or a mapping by position, or unequal lengths.
+            BaseException: what an item raised.
+        """
+        options = {"max_concurrency": max_concurrency, "return_exceptions": return_exceptions, **fixed}
+        return self.block(self._map, task, iterables, options)
+
+    def as_completed(self, handles: Iterable[SyncHandle[R]]) -> Iterator[SyncHandle[R]]:
+        """Go through handles in the order in which their children end."""
+        by_handle = {id(h.handle): h for h in handles}
+        waiting = self._async.as_completed([h.handle for h in by_handle.values()])
+        for _ in range(len(by_handle)):
+            handle: ChildHandle[R] = self.block(anext, waiting)
+            yield by_handle[id(handle)]
+
+    def run_workflow(self, workflow: Any, *, inputs: Mapping[str, Any] | None = None, start_node: Any = None) -> Any:
+        """Run a workflow (or a task) as a child run: its own results and channel, this run's limits and events.
+
+        Raises:
+            BaseException: what the child run raised.
+        """
+        return self.block(self._child_run, workflow, inputs, start_node)
+
+    def step(self, key: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a plain function, sync or async, once: later calls with this key give the same value."""
+        return self.block(self._step, key, fn, args, kwargs)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, holding no slot."""
+        self.block(self._async.sleep, seconds)
+
+    def wait_for(self, handle: ChildHandle[R]) -> R:
+        """Wait for a child's value.
+
+        Raises:
+            BaseException: what the child raised.
+        """
+        return self.block(handle.wait)
+
+    # -- for definitions that are called, and for the runtime --------------------------------------------------
+
+    def call_blocking(self, expression: Expression) -> Any:
+        """Run an expression as a child and wait for its value."""
+        return self.call(expression)
+
+    def unawaited_failure(self) -> BaseException | None:
+        """Give what a called child raised that nobody looked at."""
+        return self._async.unawaited_failure()
+
+    async def _submit(self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildHandle[Any]:
+        return self._async.submit(task, *args, **kwargs)
+
+    async def _call(self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return await self._async.call(task, *args, **kwargs)
+
+    async def _map(self, task: Any, iterables: tuple[Any, ...], options: dict[str, Any]) -> list[Any]:
+        return await self._async.map(task, *iterables, **options)
+
+    async def _child_run(self, workflow: Any, inputs: Any, start_node: Any) -> Any:
+        return await self._async.run_workflow(workflow, inputs=inputs, start_node=start_node)
+
+    async def _step(self, key: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return await self._async.step(key, fn, *args, **kwargs)
+
+
+class FlowContext(SyncTaskExecutionContext):
+    """The context of a plain `def` flow, in which calling a task runs it."""
+
+    calls_run = True
+
+
+async def _run(function: Callable[..., Awaitable[R]], args: tuple[Any, ...]) -> R:
+    """Await what a function gives, whatever kind of awaitable it is."""
+    return await function(*args)
+
+
+async def _cancel(handle: ChildHandle[Any]) -> bool:
+    """Cancel a child on the loop."""
+    return handle.cancel()

@@ -1,0 +1,210 @@
+"""The context of async tasks: verbs that wait are coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from .._runtime.calls import ChildHandle
+from .._runtime.link import child_of
+from ..builder import build_graph
+from ..channel import Channel, TypedChannel
+from ..compose import Expression
+from ..current import running
+from ..errors import GraflowRuntimeError
+from ..graph import Graph
+from ..task import Mapped, Task
+from .plain import PlainContext
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+
+P = ParamSpec("P")
+R = TypeVar("R")
+M = TypeVar("M")
+
+
+class TaskExecutionContext(PlainContext):
+    """What an async task sees of its run."""
+
+    @property
+    def channel(self) -> Channel:
+        """The channel that all tasks of the run share."""
+        return self._link.channel(self._instance.scope)
+
+    def get_channel(self, name: str | None = None) -> Channel:
+        """Give a channel of the run by name; without a name the one that all tasks share."""
+        return self._link.channel(self._instance.scope, name or "default")
+
+    def get_typed_channel(self, model: type[M], name: str | None = None) -> TypedChannel[M]:
+        """Give a channel whose values are checked against a TypedDict, dataclass or pydantic model.
+
+        Raises:
+            ValueError: it is no such model.
+        """
+        return self.get_channel(name).typed(model)
+
+    async def get_result(self, task_id: str, default: Any = None) -> Any:
+        """Give the latest result of a task, this task's own descendants first."""
+        own = self._instance.own
+        if own is not None and task_id in own:
+            return own[task_id]
+        return self._instance.scope.results.get(task_id, default)
+
+    # -- children ---------------------------------------------------------------------------------------------
+
+    def submit(self, task: Task[P, R] | Expression, *args: Any, **kwargs: Any) -> ChildHandle[R]:
+        """Start a child now; a handle among the arguments is awaited first.
+
+        Raises:
+            BindingError: an argument fits no parameter.
+        """
+        expression: Any = task
+        if args or kwargs:
+            if not isinstance(expression, Task):
+                raise TypeError(f"only a task takes arguments, not {expression!r}")
+            expression = expression._bind(args, kwargs, None)  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
+        if self._failures is None:
+            self._failures = []
+        child = child_of(expression, self.count)
+        if child.task is not None:
+            self._link.check(child.task.definition)
+        elif child.graph is not None:
+            self._link.check_graph(child.graph)
+        return self._link.start(self._instance, child, repr(expression), self._failures)
+
+    async def call(self, expression: Task[P, R] | Expression, *args: Any, **kwargs: Any) -> Any:
+        """Run a child and give its value; a flow runs as a child run.
+
+        Raises:
+            BaseException: what the child raised.
+        """
+        target: Any = expression
+        if isinstance(target, Mapped):
+            return await self._map(target)
+        if isinstance(target, Task) and target.definition.is_flow:
+            flow: Task[Any, Any] = target._bind(args, kwargs, None) if args or kwargs else target  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUnknownVariableType]
+            return await self._run_workflow(OneTask(flow), None, {})
+        return await self.submit(target, *args, **kwargs)
+
+    async def map(
+        self,
+        task: Task[Any, R],
+        *iterables: Any,
+        max_concurrency: int | None = None,
+        return_exceptions: bool = False,
+        **fixed: Any,
+    ) -> list[R]:
+        """Run a task once for each element and give the results in input order.
+
+        Iterables (also generators and async iterators, pulled as slots free up) are zipped; scalars and
+        `unmapped(x)` are repeated. One failure cancels the rest, unless `return_exceptions` puts it in place.
+
+        Raises:
+            BindingError: nothing to map over, text or a mapping by position, or unequal lengths.
+            BaseException: what an item raised.
+        """
+        mapped: Mapped[R] = Mapped(
+            task, iterables, fixed, max_concurrency=max_concurrency, return_exceptions=return_exceptions
+        )
+        return await self._map(mapped)
+
+    async def as_completed(self, handles: Iterable[ChildHandle[R]]) -> AsyncIterator[ChildHandle[R]]:
+        """Go through handles in the order in which their children end."""
+        ended: deque[ChildHandle[R]] = deque()
+        waiting = list(handles)
+        wake: list[asyncio.Future[None]] = []
+
+        def note_end(handle: ChildHandle[R]) -> None:
+            ended.append(handle)
+            if wake and not wake[0].done():
+                wake[0].set_result(None)
+
+        for handle in waiting:
+            handle.add_done_callback(note_end)
+        for _ in waiting:
+            if not ended:
+                wake[:] = [asyncio.get_running_loop().create_future()]
+                await self._link.scheduler.park(self._instance, wake[0])
+            yield ended.popleft()
+
+    async def run_workflow(
+        self, workflow: Any, *, inputs: Mapping[str, Any] | None = None, start_node: Any = None
+    ) -> Any:
+        """Run a workflow (or a task) as a child run: its own results and channel, this run's limits and events.
+
+        Raises:
+            BaseException: what the child run raised.
+        """
+        return await self._run_workflow(
+            OneTask(workflow) if isinstance(workflow, Expression) else workflow, start_node, inputs or {}
+        )
+
+    async def step(self, key: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a plain function, sync (in a thread) or async, once: later calls with this key give the same value."""
+        steps = self._instance.steps
+        if steps is None:
+            steps = self._instance.steps = {}
+        if key in steps:
+            return steps[key]
+        if inspect.iscoroutinefunction(fn):
+            value = await fn(*args, **kwargs)
+        else:
+            value = await self._link.threads().submit(partial(copy_context().run, fn, *args, **kwargs))
+            if inspect.isawaitable(value):
+                value = await value
+        steps[key] = value
+        return value
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, holding no slot."""
+        await self._link.sleep(self._instance, seconds)
+
+    # -- for definitions that are called ----------------------------------------------------------------------
+
+    def call_blocking(self, expression: Expression) -> Any:
+        """Refuse: an async task awaits its children."""
+        raise GraflowRuntimeError(f"await {expression!r} instead")
+
+    async def _map(self, mapped: Mapped[Any]) -> list[Any]:
+        """Run a map as children."""
+        return await self._link.map(self._instance, mapped, self.count)
+
+    async def _run_workflow(self, workflow: Any, start_node: Any, inputs: Mapping[str, Any]) -> Any:
+        """Run a child run."""
+        self._runs += 1
+        if self._failures is None:
+            self._failures = []
+        return await self._link.run_workflow(self._instance, workflow, start_node, inputs, self._runs, self._failures)
+
+
+class OneTask:
+    """An expression as a workflow of its own."""
+
+    def __init__(self, expression: Expression) -> None:
+        """Build its graph."""
+        self.graph: Graph = build_graph([expression])
+        self.name = self.graph.nodes[0]
+        self.provided: Mapping[str | type, Any] = {}
+
+
+@overload
+def current_context() -> TaskExecutionContext: ...
+@overload
+def current_context(default: R) -> TaskExecutionContext | R: ...
+def current_context(default: Any = ...) -> Any:
+    """Give the context of the running task, from any depth.
+
+    Raises:
+        GraflowRuntimeError: no task is running here and no default was given.
+    """
+    context = running.get()
+    if context is not None:
+        return context
+    if default is ...:
+        raise GraflowRuntimeError("no task is running here; current_context() works inside tasks only")
+    return default

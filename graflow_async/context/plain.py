@@ -1,0 +1,308 @@
+"""The verbs of a context that take note and return at once; they are the same in async and sync tasks."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from time import perf_counter
+from typing import Any
+
+from .._core.state import Instance
+from .._core.wishes import Child, Stop, Wishes
+from .._runtime.calls import ChildHandle
+from .._runtime.link import LOCAL_KINDS, Link, child_of
+from ..builder import build_graph
+from ..compose import Expression
+from ..errors import (
+    BindingError,
+    DuplicateTaskError,
+    GraflowRuntimeError,
+    GraflowWorkflowCanceledError,
+    GraphCompilationError,
+)
+from ..graph import Graph
+from ..policy import require_number
+from ..task import Mapped, Task
+
+UNSET: Any = object()
+_log = logging.getLogger("graflow_async.task")
+
+
+class PlainContext:
+    """Who am I, what do I wish for next.
+
+    Wishes take effect together when the task returns, and not at all when the attempt raises.
+    """
+
+    calls_run = False
+    _wishes: Wishes | None = None
+    _counts: dict[str, int] | None = None
+    _ids: dict[str, Any] | None = None
+    _failures: list[ChildHandle[Any]] | None = None
+    _local_data: dict[str, Any] | None = None
+    _runs = 0
+
+    def __init__(self, link: Link, instance: Instance) -> None:
+        """See the run through `link`, as `instance`."""
+        self._link = link
+        self._instance = instance
+        self._started = perf_counter()
+
+    # -- who am I ---------------------------------------------------------------------------------------------
+
+    @property
+    def task_id(self) -> str:
+        """The id of this task."""
+        return self._instance.id
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+        return self._link.run_id
+
+    @property
+    def session_id(self) -> str:
+        """The same as `run_id`."""
+        return self._link.run_id
+
+    @property
+    def attempt(self) -> int:
+        """Number of this attempt, from 1."""
+        return self._instance.attempt
+
+    @property
+    def retry_count(self) -> int:
+        """How often this turn was repeated, from 0."""
+        return self._instance.attempt - 1
+
+    @property
+    def cycle_count(self) -> int:
+        """Number of this turn, from 1."""
+        return self._instance.turn
+
+    @property
+    def max_cycles(self) -> int:
+        """How many turns this task may have."""
+        return self._instance.task.definition.max_cycles
+
+    def can_iterate(self) -> bool:
+        """Say whether `next_iteration` is still within `max_cycles`."""
+        return self._instance.turn < self.max_cycles
+
+    @property
+    def graph(self) -> Graph:
+        """The graph of the workflow."""
+        return self._instance.scope.graph
+
+    @property
+    def local_data(self) -> dict[str, Any]:
+        """A dict for this attempt alone."""
+        if self._local_data is None:
+            self._local_data = {}
+        return self._local_data
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger whose records carry `run_id` and `task_id`."""
+        return logging.LoggerAdapter(_log, {"run_id": self.run_id, "task_id": self.task_id})
+
+    @property
+    def idempotency_key(self) -> str:
+        """A text that is the same for every attempt of this turn, also after a resume; for calls to the outside."""
+        return idempotency_key(self._link.run_id, self._instance)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether this task was told to stop; a sync task that takes long should look at it."""
+        return self._instance.doomed
+
+    def elapsed_time(self) -> float:
+        """Give the seconds since this attempt began."""
+        return perf_counter() - self._started
+
+    def emit(self, data: Any) -> None:
+        """Tell listeners something."""
+        instance = self._instance
+        self._link.tell(lambda notifier: notifier.emitted(instance, data))
+
+    def report_progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Tell listeners how far this task is."""
+        instance = self._instance
+        self._link.tell(lambda notifier: notifier.progress(instance, done, total, message))
+
+    # -- wishes -----------------------------------------------------------------------------------------------
+
+    def next_task(
+        self, expression: Expression, *, goto: bool = False, wait: bool = True, delay: float | None = None
+    ) -> str:
+        """Run something after this task: before its successors, or with `goto=True` instead of them.
+
+        Args:
+            expression: a task, chain, group or any expression, new or already in the graph.
+            goto: skip the normal successors.
+            wait: False detaches it: nobody waits for it but the run.
+            delay: seconds before it starts.
+
+        Returns:
+            The id of the (first) task.
+
+        Raises:
+            DuplicateTaskError: its id belongs to a different task.
+            ConfigError: a negative delay, or a limit or executor that the run does not have.
+        """
+        wishes = self._wishes
+        if wishes is None:
+            wishes = self._wishes = Wishes()
+        if expression.__class__ is Task and not goto and wait and delay is None:
+            task: Any = expression
+            definition = task.definition
+            if definition.limits or definition.kind not in LOCAL_KINDS:
+                self._link.check(definition)
+            task_id = task._id
+            if task_id is None:
+                number = self.count(definition.id)
+                wishes.children.append((task, number))
+                return f"{definition.id}_{number}"
+            if task_id not in self._instance.scope.graph:
+                self._claim(task_id, task)
+                wishes.children.append((task, 0))
+                return task_id
+        if delay is not None:
+            require_number("delay", delay)
+        child, name = self._child(expression)
+        child.delay = delay
+        child.waits = wait
+        if not goto:
+            wishes.others.append(child)
+            return name
+        if wishes.again is not None:
+            raise GraflowRuntimeError(f"task {self.task_id!r} asks for another turn and for a jump; choose one")
+        wishes.jumps.append(child)
+        return name
+
+    def next_iteration(self, data: Any = None, /, **kwargs: Any) -> None:
+        """Run this task again; `data` goes to its first parameter, or is a bound task whose arguments count.
+
+        Raises:
+            TypeError: a bound task of another definition.
+            BindingError: the data fit no parameter.
+            GraflowRuntimeError: a jump was asked for in the same turn.
+        """
+        if self._wishes is None:
+            self._wishes = Wishes()
+        if self._wishes.jumps:
+            raise GraflowRuntimeError(f"task {self.task_id!r} asks for a jump and for another turn; choose one")
+        self._wishes.again = self._turn_arguments(data, kwargs)
+
+    def terminate_workflow(self, message: str | None = None, *, result: Any = UNSET) -> None:
+        """End the run successfully once this task returns; its value is `result`, else what this task returns."""
+        if self._wishes is None:
+            self._wishes = Wishes()
+        if self._wishes.stop is None or self._wishes.stop.kind != "cancelled":
+            self._wishes.stop = Stop("terminated", result)
+        if message:
+            _log.info("task %r terminates the run: %s", self.task_id, message)
+
+    def cancel_workflow(self, message: str | None = None, *, error: str | BaseException | None = None) -> None:
+        """End the run with GraflowWorkflowCanceledError once this task returns; `message` or `error` is the reason."""
+        if self._wishes is None:
+            self._wishes = Wishes()
+        reason = message if message is not None else (str(error) if error is not None else None)
+        cancelled = GraflowWorkflowCanceledError(reason, self.task_id)
+        if isinstance(error, BaseException):
+            cancelled.__cause__ = error
+        self._wishes.stop = Stop("cancelled", error=cancelled)
+
+    @property
+    def wishes(self) -> Wishes | None:
+        """What was wished so far."""
+        return self._wishes
+
+    # -- for the runtime --------------------------------------------------------------------------------------
+
+    def count(self, name: str) -> int:
+        """Give the next number for an automatic id made of `name`, counted per parent."""
+        counts = self._counts
+        if counts is None:
+            counts = self._counts = {}
+        number = counts.get(name, 0) + 1
+        graph = self._instance.scope.graph
+        while f"{name}_{number}" in graph or (self._ids is not None and f"{name}_{number}" in self._ids):
+            number += 1
+        counts[name] = number
+        return number
+
+    def unawaited_failure(self) -> BaseException | None:
+        """Give what a called child raised that nobody looked at."""
+        for handle in self._failures or ():
+            if not handle.is_seen:
+                return handle.exception()
+        return None
+
+    def _claim(self, task_id: str, task: Task[Any, Any]) -> None:
+        """Reserve an id among the children of this turn."""
+        if self._ids is None:
+            self._ids = {}
+        known = self._ids.setdefault(task_id, task)
+        base, _, number = task_id.rpartition("_")
+        taken = number.isdigit() and self._counts is not None and 0 < int(number) <= self._counts.get(base, 0)
+        if known is not task or taken:
+            raise DuplicateTaskError(task_id, known.definition.place, task.definition.place)
+
+    def _child(self, expression: Expression) -> tuple[Child, str]:
+        """Make the child for any expression: a node of the graph with what lies behind it, or something new."""
+        if isinstance(expression, Mapped):
+            expression = expression.node
+        graph = self._instance.scope.graph
+        if isinstance(expression, Task):
+            node = graph.find(expression)
+            if node is not None:
+                return Child(graph=graph, route=graph.start_anywhere(node.number)), node.id
+            other = graph.resembles(expression)
+            if other is not None:
+                place = other.task.definition.place if other.task is not None else "a group"
+                raise DuplicateTaskError(other.id, place, expression.definition.place)
+            self._link.check(expression.definition)
+            child = child_of(expression, self.count)
+            if not child.number:
+                self._claim(expression.id, expression)
+            return child, expression.id if not child.number else f"{expression.definition.id}_{child.number}"
+        if not isinstance(expression, Expression):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"next_task runs a task, chain or group, not {type(expression).__name__} {expression!r}")
+        new = build_graph([expression], self.count)
+        self._link.check_graph(new)
+        for node in new.table:
+            other = graph.resembles(node.task) if node.task is not None else None
+            if other is not None and node.task is not None:
+                place = other.task.definition.place if other.task is not None else "a group"
+                raise DuplicateTaskError(other.id, place, node.task.definition.place)
+        try:
+            return Child(graph=new, route=new.route(new.roots())), new.nodes[0]
+        except GraphCompilationError as error:
+            raise GraphCompilationError(f"next_task({expression!r}): {error}") from None
+
+    def _turn_arguments(self, data: Any, kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Put the arguments of the next turn together."""
+        task = self._instance.task
+        if isinstance(data, Task):
+            bound: Task[Any, Any] = data
+            if bound.definition is not task.definition:
+                raise TypeError(
+                    f"next_iteration({bound!r}) in task {self.task_id!r}: that is another task; use next_task"
+                )
+            return bound.args, dict(bound.kwargs or {})
+        if data is None and not kwargs:
+            return (), {}
+        plan = task.definition.plan
+        named = dict(zip(plan.positional, task.args, strict=False)) | (task.kwargs or {})
+        if data is not None:
+            if not plan.parameters:
+                raise BindingError(f"next_iteration({data!r}): task {self.task_id!r} has no parameter to take the data")
+            named[plan.parameters[0].name] = data
+        plan.check((), kwargs)
+        return (), named | kwargs
+
+
+def idempotency_key(run_id: str, instance: Instance) -> str:
+    """Make the key of one turn of an instance."""
+    return hashlib.sha256(f"{run_id}/{instance.key}/{instance.turn}".encode()).hexdigest()[:32]

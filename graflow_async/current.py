@@ -1,0 +1,52 @@
+"""What is running here and now, found through context variables: the open workflow block and the running task.
+
+Only the variables and the ports behind them live here, so that definitions can be awaited without knowing the runtime.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+
+class Block(Protocol):
+    """An open `with workflow(...)` block, which collects what is defined inside it."""
+
+    def add_task(self, task: Any) -> None:
+        """Take a task that was just made."""
+        ...
+
+    def add_expression(self, expression: Any, operands: tuple[Any, ...]) -> None:
+        """Take an expression that was just made from `operands`."""
+        ...
+
+
+class Caller(Protocol):
+    """A running task, as seen by the definitions that it calls."""
+
+    def call(self, expression: Any) -> Awaitable[Any]:
+        """Run a bound task (or any expression) as a child and give its value."""
+        ...
+
+    def call_blocking(self, expression: Any) -> Any:
+        """Do the same from a worker thread."""
+        ...
+
+    def count(self, name: str) -> int:
+        """Give the next number for an automatic id made of `name`."""
+        ...
+
+
+class Alone(Protocol):
+    """Runs an expression outside any run, as a run of its own."""
+
+    def __call__(self, expression: Any) -> Awaitable[Any]:
+        """Give the value of the run."""
+        ...
+
+
+open_block: ContextVar[Block | None] = ContextVar("graflow_block", default=None)
+running: ContextVar[Any] = ContextVar("graflow_running", default=None)

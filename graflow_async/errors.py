@@ -1,0 +1,226 @@
+"""Every error that graflow_async raises by name; nothing else may live here.
+
+The tree says whose move is next::
+
+    GraflowError
+    ├─ DefinitionError               your code, before the run
+    │  ├─ GraphCompilationError          the graph cannot run as drawn
+    │  │  └─ DuplicateTaskError          one id, two different tasks
+    │  ├─ BindingError (TypeError)       a parameter got no value, or one it does not know
+    │  ├─ NotSerializableError           an object cannot travel or be stored
+    │  └─ ConfigError (ValueError)       an option has a value that makes no sense
+    ├─ GraflowRuntimeError           the run ended without a result
+    │  ├─ ParallelGroupError (ExceptionGroup)
+    │  ├─ TaskTimeoutError (TimeoutError)
+    │  ├─ CycleLimitExceededError
+    │  ├─ MaxStepsExceededError
+    │  ├─ GraflowWorkflowCanceledError
+    │  └─ ProcessDiedError
+    ├─ StoreError                    the backend
+    │  ├─ ChannelTypeError (TypeError)
+    │  └─ LockTimeoutError (TimeoutError)
+    └─ InternalError                 our bug, please report
+       └─ InvalidTransitionError
+
+All of them survive pickling with their attributes and notes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def _rebuild(cls: type[GraflowError], args: tuple[Any, ...], state: dict[str, Any]) -> GraflowError:
+    """Make an error again from its pickled parts, without calling its constructor."""
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class GraflowError(Exception):
+    """Base of every error of this package."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arguments and attributes, so that no subclass has to."""
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+
+class DefinitionError(GraflowError):
+    """The program that was written down cannot run; change it before running."""
+
+
+class GraphCompilationError(DefinitionError):
+    """The graph cannot be run as it is drawn."""
+
+
+class DuplicateTaskError(GraphCompilationError):
+    """Two different tasks carry one id.
+
+    Attributes:
+        task_id: the id that is taken.
+    """
+
+    def __init__(self, task_id: str, first: str = "", second: str = "") -> None:
+        """Say which id is taken and where both tasks were defined."""
+        where = f" (first {first}, again {second})" if first or second else ""
+        super().__init__(f"task id {task_id!r} is used by two different tasks{where}; give one of them another id")
+        self.task_id = task_id
+
+
+class BindingError(DefinitionError, TypeError):
+    """A parameter of a task has no value, or an argument fits no parameter."""
+
+
+class NotSerializableError(DefinitionError):
+    """An object cannot be pickled, so it can neither travel nor be stored."""
+
+
+class ConfigError(DefinitionError, ValueError):
+    """An option has a value that makes no sense."""
+
+
+class GraflowRuntimeError(GraflowError):
+    """The run ended without a result."""
+
+
+class ParallelGroupError(ExceptionGroup[Exception], GraflowRuntimeError):
+    """A group failed by its policy.
+
+    Attributes:
+        group_id: id of the group.
+        failed: mapping of member id to the member's exception.
+        successful: mapping of member id to the member's value.
+    """
+
+    group_id: str
+    failed: Mapping[str, BaseException]
+    successful: Mapping[str, Any]
+
+    def __new__(
+        cls,
+        message: str,
+        exceptions: Sequence[Exception],
+        group_id: str = "",
+        failed: Mapping[str, BaseException] | None = None,
+        successful: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Make the group of exceptions and remember which member each belongs to."""
+        self = super().__new__(cls, message, exceptions)
+        self.group_id = group_id
+        self.failed = dict(failed or {})
+        self.successful = dict(successful or {})
+        return self
+
+    def __init__(self, message: str, exceptions: Sequence[Exception], *_: Any) -> None:
+        """Keep message and exceptions as the arguments."""
+        super().__init__(message, exceptions)
+
+    def derive(self, excs: Sequence[Exception]) -> ParallelGroupError:  # type: ignore[override]  # narrower than the base
+        """Make the part of this group that `split` and `except*` ask for."""
+        return ParallelGroupError(self.message, excs, self.group_id, self.failed, self.successful)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle like every other error of this package."""
+        return _rebuild, (type(self), (self.message, tuple(self.exceptions)), self.__dict__.copy())
+
+
+class TaskTimeoutError(GraflowRuntimeError, TimeoutError):
+    """A task (or a whole run) took longer than its `timeout` in seconds."""
+
+
+class CycleLimitExceededError(GraflowRuntimeError):
+    """A task asked for more turns than its `max_cycles`.
+
+    Attributes:
+        task_id: the task.
+        cycle_count: turns it has had.
+        max_cycles: turns it may have.
+    """
+
+    def __init__(self, task_id: str, cycle_count: int, max_cycles: int) -> None:
+        """Say which task turned too often."""
+        super().__init__(
+            f"task {task_id!r} has had {cycle_count} turns and max_cycles is {max_cycles}; "
+            "stop the iteration (ctx.can_iterate()) or raise max_cycles"
+        )
+        self.task_id = task_id
+        self.cycle_count = cycle_count
+        self.max_cycles = max_cycles
+
+
+class MaxStepsExceededError(GraflowRuntimeError):
+    """The run wanted more task turns than its `max_steps`.
+
+    Attributes:
+        max_steps: the limit.
+        busiest: (task id, turns) of the tasks that turned most, the busiest first.
+    """
+
+    def __init__(self, max_steps: int, busiest: Sequence[tuple[str, int]]) -> None:
+        """Name the tasks that turned most."""
+        names = ", ".join(f"{name} ({count})" for name, count in busiest)
+        super().__init__(
+            f"the run reached max_steps={max_steps}; busiest tasks: {names}; raise max_steps or end the loop"
+        )
+        self.max_steps = max_steps
+        self.busiest = tuple(busiest)
+
+
+class GraflowWorkflowCanceledError(GraflowRuntimeError):
+    """A task or the holder of the run cancelled it.
+
+    Attributes:
+        task_id: the task that asked for it; None when it came from outside.
+        message: the reason that was given.
+    """
+
+    def __init__(self, message: str | None = None, task_id: str | None = None) -> None:
+        """Say who cancelled the run, and why."""
+        who = f" by task {task_id!r}" if task_id is not None else ""
+        super().__init__(f"workflow cancelled{who}: {message}" if message else f"workflow cancelled{who}")
+        self.message = message
+        self.task_id = task_id
+
+
+class ProcessDiedError(GraflowRuntimeError):
+    """The child process that ran a task ended before it answered.
+
+    Attributes:
+        exit_code: exit status of the process; negative for a signal.
+    """
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        """Say how the process ended."""
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class StoreError(GraflowError):
+    """The key-value store behind a channel refused or failed."""
+
+
+class ChannelTypeError(StoreError, TypeError):
+    """A value does not fit the model of its typed channel."""
+
+
+class LockTimeoutError(StoreError, TimeoutError):
+    """A channel lock was not to be had within `timeout` seconds."""
+
+
+class InternalError(GraflowError):
+    """A bug of graflow_async itself; please report it with its message."""
+
+
+class InvalidTransitionError(InternalError):
+    """An event does not fit the state it arrived in; nothing was changed."""
+
+
+def note(error: BaseException, text: str) -> None:
+    """Add a PEP 678 note once, however often the error passes by."""
+    notes = cast("list[str]", getattr(error, "__notes__", []))
+    if text not in notes:
+        error.add_note(text)

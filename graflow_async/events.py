@@ -1,0 +1,111 @@
+"""What listeners and `run.events()` see. Frozen dataclasses with `run_id`, `task_id` and `at` (seconds since the epoch).
+
+They are made only when somebody listens; the machine has its own, cheaper facts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, repr=False)
+class Event:
+    """Something that happened. `task_id` is None for what concerns the run as a whole."""
+
+    run_id: str
+    task_id: str | None
+    at: float
+
+    def __repr__(self) -> str:
+        """Show the fields by name."""
+        shown = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self))
+        return f"{type(self).__name__}({shown})"
+
+
+class RunStarted(Event):
+    """The run has begun."""
+
+
+class TaskSkipped(Event):
+    """A task will not run in this pass: nothing that leads to it has delivered."""
+
+
+@dataclass(frozen=True, repr=False)
+class RunFinished(Event):
+    """The run (or a child run, named by `task_id`) has ended; `status` is as in `run.status`."""
+
+    status: str
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class GroupFinished(Event):
+    """A group (named by `task_id`) has ended; `passed` is what its policy said."""
+
+    passed: bool
+
+
+@dataclass(frozen=True, repr=False)
+class TaskEvent(Event):
+    """Something that happened to an instance: `key` is its number, `attempt` and `turn` are 1-based."""
+
+    key: int
+    attempt: int
+    turn: int
+
+
+class TaskStarted(TaskEvent):
+    """The body of a task has begun."""
+
+
+class TaskCancelled(TaskEvent):
+    """A task was told to stop and has ended."""
+
+
+@dataclass(frozen=True, repr=False)
+class TaskCompleted(TaskEvent):
+    """A task is done, its children included."""
+
+    value: Any
+
+
+class TaskIterated(TaskCompleted):
+    """A turn of a task is done and it asked for another one."""
+
+
+@dataclass(frozen=True, repr=False)
+class TaskFailed(TaskEvent):
+    """A task failed for good."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, repr=False)
+class TaskRetrying(TaskFailed):
+    """An attempt failed; the next one (`attempt`) begins after `delay` seconds."""
+
+    delay: float
+
+
+@dataclass(frozen=True, repr=False)
+class Emitted(TaskEvent):
+    """A task said something with `ctx.emit(data)`."""
+
+    data: Any
+
+
+@dataclass(frozen=True, repr=False)
+class Progress(TaskEvent):
+    """A task said how far it is with `ctx.report_progress(done, total, message)`."""
+
+    done: float
+    total: float | None
+    message: str
+
+
+@dataclass(frozen=True, repr=False)
+class EventsLost(Event):
+    """A reader of `run.events()` was too slow: `count` events are missing here."""
+
+    count: int

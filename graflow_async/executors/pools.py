@@ -1,0 +1,35 @@
+"""Executors that a run has without being told: `process`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..protocols import Job
+from .process import ProcessPool
+
+
+class ProcessExecutor:
+    """Runs plain functions in child processes; none is started before the first job."""
+
+    name = "process"
+
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self._pool: ProcessPool | None = None
+
+    async def execute(self, job: Job) -> Any:
+        """Run a job in a child process; cancelling the call kills the process.
+
+        Raises:
+            NotSerializableError: the function, an argument or the result cannot be pickled.
+            ProcessDiedError: the process ended before it answered.
+        """
+        if self._pool is None:
+            self._pool = ProcessPool()
+        return await self._pool.run(job.func, job.args, job.kwargs)
+
+    async def aclose(self) -> None:
+        """Kill and reap the processes."""
+        if self._pool is not None:
+            await self._pool.aclose()
+            self._pool = None

@@ -1,0 +1,100 @@
+"""What `run`, `start` and `execute` take, checked once before anything starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from .errors import ConfigError
+from .policy import Rate, require_count, require_number
+from .protocols import Clock, Executor
+from .store import KeyValueStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+RESERVED_LIMITS = frozenset({"threads", "run"})
+
+
+class RunOptions(TypedDict, total=False):
+    """The keyword arguments of a run."""
+
+    inputs: Mapping[str, Any] | None
+    max_steps: int | None
+    max_concurrency: int | None
+    timeout: float | None
+    limits: Mapping[str, int | Rate] | None
+    max_threads: int
+    cancel_grace: float
+    executor: Any
+    store: KeyValueStore | None
+    run_id: str | None
+    listeners: Sequence[Any]
+    clock: Clock | None
+
+
+def check_options(options: RunOptions) -> None:
+    """Refuse options that make no sense.
+
+    Raises:
+        ConfigError: an unknown name, or a value that makes no sense.
+    """
+    for name in options:
+        if name not in RunOptions.__annotations__:
+            message = f"a run has no option {name!r}; options: {', '.join(RunOptions.__annotations__)}"
+            raise ConfigError(message)
+    for name in ("max_steps", "max_concurrency", "max_threads"):
+        value: Any = options.get(name)
+        if value is not None:
+            require_count(name, value, least=1)
+    timeout = options.get("timeout")
+    if timeout is not None:
+        require_number("timeout", timeout, exclusive=True)
+    require_number("cancel_grace", options.get("cancel_grace", 10.0))
+    for name, limit in (options.get("limits") or {}).items():
+        _check_limit(name, limit)
+    inputs: Any = options.get("inputs")
+    if inputs is not None and not all(isinstance(key, str) for key in dict(inputs)):
+        message = f"inputs is a mapping of parameter names to values, not {inputs!r}"
+        raise ConfigError(message)
+    run_id: Any = options.get("run_id")
+    if run_id is not None and (not isinstance(run_id, str) or not run_id or not run_id.isprintable()):
+        message = f"run_id is a printable, non-empty text, not {run_id!r}"
+        raise ConfigError(message)
+
+
+def executors_of(given: Any) -> tuple[dict[str, Executor], str | None]:
+    """Read the `executor` option: an executor, a mapping name -> executor, or the name of a known one.
+
+    Returns:
+        The executors by name, and the name of the one that tasks use which do not ask for any.
+
+    Raises:
+        ConfigError: something else.
+    """
+    if given is None:
+        return {}, None
+    if isinstance(given, str):
+        return {}, given
+    if isinstance(given, dict):
+        mapping: dict[str, Any] = given  # pyright: ignore[reportUnknownVariableType]
+        for name, executor in mapping.items():
+            _check_executor(name, executor)
+        return dict(mapping), None
+    _check_executor("executor", given)
+    return {given.name: given}, given.name
+
+
+def _check_executor(name: str, executor: Any) -> None:
+    """Refuse what does not execute."""
+    if not isinstance(executor, Executor):
+        message = f"executor {name!r} needs name, execute(job) and aclose(); {executor!r} has not"
+        raise ConfigError(message)
+
+
+def _check_limit(name: Any, limit: Any) -> None:
+    """Refuse a limit that makes no sense."""
+    if not isinstance(name, str) or name in RESERVED_LIMITS:
+        message = f"a limit's name is a text other than {sorted(RESERVED_LIMITS)}, not {name!r}"
+        raise ConfigError(message)
+    if not isinstance(limit, Rate):
+        require_count(f"limits[{name!r}]", limit, least=1)

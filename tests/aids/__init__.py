@@ -1,0 +1,1 @@
+"""What tests lean on: the simulated loop, the leak guards, the architecture checks. Nothing here is shipped."""

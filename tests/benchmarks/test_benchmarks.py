@@ -1,0 +1,225 @@
+"""The benchmarks as a tool: what they print, write and judge. How fast anything is, is never asserted here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from benchmarks.chart import draw
+from benchmarks.cli import missed_lines, run_peers
+from benchmarks.plan import CASES, FLOOR, MUSTS, OURS, find_cases
+from benchmarks.results import RATIO, Measure, apply_musts, growth_of, measures_of
+from benchmarks.table import main_table
+from benchmarks.worker import measure
+
+ROOT = Path(__file__).resolve().parents[2]
+SVG = "{http://www.w3.org/2000/svg}"
+TIMED = [case.name for case in CASES if case.where == "timed"]
+
+
+def run_benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", "--peers", "none", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def parse(svg: str) -> ET.Element:
+    return ET.fromstring(svg)  # noqa: S314 - our own output, written a moment ago
+
+
+def labels(svg: str) -> list[tuple[float, float, float, float]]:
+    """Return the boxes of all texts: left, top, right, bottom, at a generous width per letter."""
+    boxes: list[tuple[float, float, float, float]] = []
+    for text in parse(svg).iter(f"{SVG}text"):
+        size = float(text.attrib["font-size"])
+        width = len(text.text or "") * size * 0.58
+        x, y = float(text.attrib["x"]), float(text.attrib["y"])
+        left = {"start": x, "middle": x - width / 2, "end": x - width}[text.attrib["text-anchor"]]
+        boxes.append((left, y - size * 0.8, left + width, y + size * 0.2))
+    return boxes
+
+
+def ratio_row(key: str, size: int, value: float, must: float | None = None) -> Measure:
+    return Measure(key, size, "ms", RATIO, {FLOOR: [1.0], OURS: [value]}, [value], must=must)
+
+
+def test_a_quick_run_prints_a_table_and_writes_json_and_svg(tmp_path: Path):
+    """A short run of one scenario leaves a readable table, a complete document and a chart that parses."""
+    document_file, chart_file = tmp_path / "out.json", tmp_path / "out.svg"
+    done = run_benchmarks(
+        "--only", "loop", "--n", "40", "--rounds", "3", "--json", str(document_file), "--svg", str(chart_file)
+    )
+    assert done.returncode == 0, done.stderr
+    header, _, row = done.stdout.split("\n\n")[1].splitlines()
+    assert [word for word in header.split() if word in {"scenario", FLOOR, OURS, "ratio", "must"}] == [
+        "scenario",
+        FLOOR,
+        OURS,
+        "ratio",
+        "must",
+    ]
+    assert row.split()[:3] == ["loop", "40", "µs/task"]
+    assert "peers not measured" in done.stdout
+
+    document = json.loads(document_file.read_text(encoding="utf-8"))
+    assert document["schema"] == 1
+    assert set(document) == {"schema", "environment", "options", "measures", "peers", "missed"}
+    assert {"python", "system", "cpus", "load", "loop"} <= set(document["environment"])
+    (measured,) = document["measures"]
+    assert measured["key"] == "loop"
+    assert measured["size"] == 40
+    assert measured["error"] is None
+    assert {side: len(values) for side, values in measured["samples"].items()} == {FLOOR: 3, OURS: 3}
+    assert len(measured["ratios"]) == 3
+    assert measured["value"] == sorted(measured["ratios"])[1]
+    assert set(document["peers"]["versions"]) == {"langgraph", "prefect", "graflow", "dask"}
+
+    root = parse(chart_file.read_text(encoding="utf-8"))
+    assert root.tag == f"{SVG}svg"
+    assert any((text.text or "") == "loop 40" for text in root.iter(f"{SVG}text"))
+
+
+def test_the_gate_fails_and_names_what_was_missed():
+    """`--gate` turns a missed must into a failing exit code and says which one it was."""
+    done = run_benchmarks("--only", "loop", "--n", "40", "--rounds", "3", "--gate", "--must", "loop=0.0001")
+    assert done.returncode == 1, done.stderr
+    assert "gate: 0 of 1 musts held" in done.stdout
+    assert "missed: loop N=40" in done.stdout
+
+
+def test_the_gate_passes_when_every_must_holds():
+    """`--gate` lets a run through whose musts hold."""
+    done = run_benchmarks("--only", "loop", "--n", "40", "--rounds", "3", "--gate", "--must", "loop=1000000")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "gate: 1 of 1 musts held" in done.stdout
+
+
+def test_a_gate_that_judges_nothing_does_not_pass():
+    """A scenario without a must cannot make the gate look green."""
+    done = run_benchmarks("--only", "map", "--n", "10", "--rounds", "1", "--gate")
+    assert done.returncode == 2, done.stderr
+    assert "none of these measures has a must" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["--only", "nothing"], id="scenario"),
+        pytest.param(["--must", "nothing=1"], id="must"),
+        pytest.param(["--must", "loop=fast"], id="limit"),
+        pytest.param(["--peers", "nobody"], id="peer"),
+    ],
+)
+def test_a_wrong_name_is_a_usage_error(arguments: list[str]):
+    """A misspelt name stops the run before anything is measured."""
+    done = run_benchmarks(*arguments)
+    assert done.returncode == 2
+    assert "error:" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("name", TIMED)
+def test_both_sides_run_every_body_of_a_timed_scenario(name: str):
+    """Each scenario does all of its work on both sides; a side that left bodies out would be reported as failed."""
+    found = measure(name, 40, 1, [FLOOR, OURS])
+    assert found["errors"] == {}
+    assert all(len(samples) == 1 and samples[0]["seconds"] > 0 for samples in found["samples"].values())
+
+
+@pytest.mark.slow
+def test_processes_and_memory_are_measured():
+    """The scenarios that need processes of their own deliver a figure for both sides."""
+    done = run_benchmarks("--only", "import", "--only", "cold", "--only", "memory", "--n", "500", "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    assert "failed" not in done.stdout
+    assert {"import", "cold", "cold.peak", "memory.finished", "memory.sleeping", "memory.loop"} <= set(
+        done.stdout.split()
+    )
+
+
+def test_a_ratio_is_the_median_of_the_rounds_and_not_of_the_sides():
+    """Rounds are compared pair by pair, so that a slow spell of the machine hits both sides of a ratio."""
+    (case,) = find_cases(["loop"])
+    samples = {FLOOR: [{"seconds": 1.0}, {"seconds": 10.0}, {"seconds": 2.0}]}
+    samples[OURS] = [{"seconds": 0.5}, {"seconds": 4.0}, {"seconds": 0.6}]
+    (row,) = measures_of(case, 1_000, samples)
+    assert row.ratios == [0.5, 0.4, 0.3]
+    assert row.value == 0.4
+
+
+def test_building_a_static_graph_is_shown_apart():
+    """The build is no part of the judged ratio and has its own columns."""
+    (case,) = find_cases(["chain"])
+    samples = {FLOOR: [{"seconds": 2.0, "build": 0.0}], OURS: [{"seconds": 1.0, "build": 3.0}]}
+    (row,) = measures_of(case, 1_000, samples)
+    assert row.value == 0.5
+    assert row.build == pytest.approx(3_000.0)
+    assert row.with_build == 2.0
+
+
+def test_the_loops_gap_is_judged_beyond_the_bodys_own_time():
+    """A source body that itself takes long is not held against the scheduler."""
+    (case,) = find_cases(["fanlag"])
+    sample = {"seconds": 0.05, "gap": 0.03, "body": 0.02}
+    gap, beyond = measures_of(case, 10_000, {FLOOR: [sample], OURS: [sample]})
+    assert (gap.key, gap.value) == ("fanlag", pytest.approx(30.0))
+    assert (beyond.key, beyond.value) == ("fanlag.beyond", pytest.approx(10.0))
+
+
+def test_growth_compares_the_largest_fan_out_with_the_smallest():
+    """The cost of a task at 100,000 over that at 1,000 has a row of its own, where both were measured."""
+    small, large = ratio_row("fanout", 1_000, 2.0), ratio_row("fanout", 100_000, 3.0)
+    assert growth_of([small]) == []
+    (row,) = growth_of([small, large])
+    assert row.value == 1.5
+
+
+def test_musts_count_at_their_sizes_and_at_sizes_the_user_chose():
+    """A must made for N = 10,000 does not judge other sizes, unless the sizes were given by hand."""
+    row = ratio_row("loop", 123, 9.0)
+    apply_musts([row], {}, every_size=False)
+    assert row.verdict == ""
+    apply_musts([row], {}, every_size=True)
+    assert row.must == MUSTS["loop"].limit
+    assert row.verdict == "missed"
+
+
+def test_a_measure_that_failed_counts_as_missed():
+    """A crash cannot pass the gate, and its reason is in the report."""
+    row = Measure("chain", 1_000, "", RATIO, error="graflow_async: ValueError: no")
+    apply_musts([row], {}, every_size=False)
+    (line,) = missed_lines([row])
+    assert "ValueError: no" in line
+    assert "chain N=1,000: graflow_async: ValueError: no" in main_table([row])
+
+
+def test_a_peer_that_is_not_installed_is_shown_as_such():
+    """The table says which rivals were not there, instead of leaving them out."""
+    cells = run_peers(find_cases(["import"]), ["dask"], {"dask": None})
+    assert cells["import", 1]["dask"] == "not installed"
+    assert cells["import", 1][OURS].endswith("x")
+
+
+@pytest.mark.parametrize("value", [0.0, 0.05, 0.98, 1.0, 2.9, 3.0, 250.0])
+def test_labels_of_the_chart_do_not_overlap(value: float):
+    """Names, values and marks stay readable whatever the ratios are."""
+    rows = [ratio_row(case.name, 100_000, value, must) for case in CASES for must in (None, 0.5, 1.0, 3.0)]
+    boxes = labels(draw(rows, "a title"))
+    assert len(boxes) >= 2 * len(rows)
+    width = float(parse(draw(rows, "a title")).attrib["width"])
+    for index, (left, top, right, bottom) in enumerate(boxes):
+        assert left >= 0
+        assert right <= width
+        for other_left, other_top, other_right, other_bottom in boxes[index + 1 :]:
+            apart = right <= other_left or other_right <= left or bottom <= other_top or other_bottom <= top
+            assert apart

@@ -1,0 +1,88 @@
+"""Guards around every test, and the loop that tests run on; fixtures of one topic live beside their tests."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+import uvloop
+
+from tests.aids import guards
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let one command run the suite on either loop."""
+    parser.addoption("--uvloop", action="store_true", help="run asynchronous tests on uvloop instead of asyncio's loop")
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Say how the loop of an asynchronous test is made."""
+    del item
+    if config.getoption("--uvloop"):
+        return {"uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.SelectorEventLoop}
+
+
+def pytest_sessionstart() -> None:
+    """Let uvloop open the pipe that it keeps for the life of the process, so that no test is blamed for it."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(asyncio.sleep(0))
+
+
+def pytest_collection_finish() -> None:
+    """Put what collection made out of the collector's sight, so that collecting after a test is cheap."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def sleep_guard() -> Iterator[guards.SleepGuard]:
+    """Refuse `time.sleep` on a loop's thread; a test of blocked loops uses the guard's `real_sleep`."""
+    with guards.SleepGuard() as guard:
+        yield guard
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind(request: pytest.FixtureRequest, sleep_guard: guards.SleepGuard) -> Iterator[None]:
+    """Fail a test that leaves threads, descriptors or unseen failures behind, or that blocked a loop."""
+    threads = set(threading.enumerate())
+    descriptors = guards.open_descriptors()
+    with guards.AsyncioErrors() as errors:
+        yield
+        if pytest_asyncio.is_async_test(request.node):
+            gc.collect()  # a failed task that nobody asked reports itself when it goes
+    complaints = [
+        *guards.stray_threads(threads),
+        *guards.new_descriptors(descriptors),
+        *errors.reports,
+        *sleep_guard.reports,
+    ]
+    if complaints:
+        pytest.fail("\n".join(complaints), pytrace=False)
+
+
+@pytest_asyncio.fixture
+async def leaves_no_tasks() -> AsyncIterator[None]:
+    """Fail a test whose loop still has tasks when it and its fixtures are through."""
+    tasks: set[asyncio.Task[Any]] = asyncio.all_tasks()
+    yield
+    complaints = guards.pending_tasks(tasks)
+    if complaints:
+        pytest.fail("\n".join(complaints), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def guards_tasks(request: pytest.FixtureRequest, leaves_nothing_behind: None) -> None:
+    """Put the guard of tasks around asynchronous tests only: the others need no loop."""
+    del leaves_nothing_behind
+    if pytest_asyncio.is_async_test(request.node):
+        request.getfixturevalue("leaves_no_tasks")
