@@ -226,11 +226,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = reader.parse_args(arguments)
     try:
         cases, limits, names = find_cases(options.only), parse_musts(options.must), chosen_peers(options)
+        if options.profile:
+            print(profile(options.profile, options.n[0] if options.n else 10_000))
+            return 0
     except ValueError as error:
         reader.error(str(error))
-    if options.profile:
-        print(profile(options.profile, options.n[0] if options.n else 10_000))
-        return 0
     rows: list[Measure] = []
     for case in cases:
         for size in sizes_of(case, options):

@@ -165,6 +165,8 @@ async def _static(make: Callable[[Callable[[], Coroutine[Any, Any, None]]], Work
 
     began = time.perf_counter()
     workflow = make(body)
+    # A graph is compiled when it is first looked at, else by the first run: it belongs to the build.
+    assert workflow.graph.nodes
     built = time.perf_counter()
     await workflow.run()
     ended = time.perf_counter()

@@ -6,16 +6,33 @@ They are made only when somebody listens; the machine has its own, cheaper facts
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as _event
+else:
+    # Comparison and repr are written once below: generating them for each class is slow to import.
+    _event = partial(dataclass, frozen=True, repr=False, eq=False)
 
 
-@dataclass(frozen=True, repr=False)
+@_event
 class Event:
     """Something that happened. `task_id` is None for what concerns the run as a whole."""
 
     run_id: str
     task_id: str | None
     at: float
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the fields."""
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        """Hash what never changes and is always hashable."""
+        return hash((self.__class__, self.run_id, self.task_id, self.at))
 
     def __repr__(self) -> str:
         """Show the fields by name."""
@@ -31,7 +48,7 @@ class TaskSkipped(Event):
     """A task will not run in this pass: nothing that leads to it has delivered."""
 
 
-@dataclass(frozen=True, repr=False)
+@_event
 class RunFinished(Event):
     """The run (or a child run, named by `task_id`) has ended; `status` is as in `run.status`."""
 
@@ -39,14 +56,14 @@ class RunFinished(Event):
     error: BaseException | None = None
 
 
-@dataclass(frozen=True, repr=False)
+@_event
 class GroupFinished(Event):
     """A group (named by `task_id`) has ended; `passed` is what its policy said."""
 
     passed: bool
 
 
-@dataclass(frozen=True, repr=False)
+@_event
 class TaskEvent(Event):
     """Something that happened to an instance: `key` is its number, `attempt` and `turn` are 1-based."""
 
@@ -63,7 +80,7 @@ class TaskCancelled(TaskEvent):
     """A task was told to stop and has ended."""
 
 
-@dataclass(frozen=True, repr=False)
+@_event
 class TaskCompleted(TaskEvent):
     """A task is done, its children included."""
 
@@ -74,28 +91,28 @@ class TaskIterated(TaskCompleted):
     """A turn of a task is done and it asked for another one."""
 
 
-@dataclass(frozen=True, repr=False)
+@_event
 class TaskFailed(TaskEvent):
     """A task failed for good."""
 
     error: BaseException
 
 
-@dataclass(frozen=True, repr=False)
+@_event
 class TaskRetrying(TaskFailed):
     """An attempt failed; the next one (`attempt`) begins after `delay` seconds."""
 
     delay: float
 
 
-@dataclass(frozen=True, repr=False)
+@_event
 class Emitted(TaskEvent):
     """A task said something with `ctx.emit(data)`."""
 
     data: Any
 
 
-@dataclass(frozen=True, repr=False)
+@_event
 class Progress(TaskEvent):
     """A task said how far it is with `ctx.report_progress(done, total, message)`."""
 
@@ -104,7 +121,7 @@ class Progress(TaskEvent):
     message: str
 
 
-@dataclass(frozen=True, repr=False)
+@_event
 class EventsLost(Event):
     """A reader of `run.events()` was too slow: `count` events are missing here."""
 

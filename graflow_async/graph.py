@@ -6,7 +6,6 @@ carries the group's policy and no function.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from .errors import GraphCompilationError
@@ -174,6 +173,8 @@ class Graph:
         """
         number = self._numbers.get(task_id)
         if number is None:
+            import difflib  # only for messages: it is slow to import
+
             near = difflib.get_close_matches(str(task_id), self._numbers, n=3, cutoff=0.5) or list(self._numbers)[:5]
             known = f"; did you mean {', '.join(map(repr, near))}?" if near else "; the workflow has no tasks"
             message = f"no task {task_id!r} in the workflow{known}"

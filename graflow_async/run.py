@@ -92,6 +92,7 @@ class Run:
         self._scheduler: Scheduler | None = None
         self._notifier: Notifier | None = None
         self._timeout_timer: Any = None
+        self._is_failure_seen = False
         self._on_end: list[Callable[[Run], None]] = []
         self._make_gates()
 
@@ -149,9 +150,10 @@ class Run:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait for the run; if the block raised, cancel it first and let the block's error go on."""
+        """Wait for the run and raise its failure, unless the block has seen it; a block that raised cancels the run."""
         if error is None:
-            await self._wait()
+            if not self._is_failure_seen:
+                await self._wait()
             return
         self.cancel(f"the block that held the run raised {type(error).__name__}")
         await self._end()
@@ -238,6 +240,7 @@ class Run:
         await self._end()
         finish = scheduler.done.result()
         if finish.error is not None:
+            self._is_failure_seen = True
             raise finish.error
         return finish.value
 

@@ -9,7 +9,7 @@ from ..task import Task
 from .commands import Tell
 from .endings import Endings
 from .state import Awaited, Batch, Detached, Instance, Owner, Scope, Status, Then
-from .wishes import Child, Stop, Wishes
+from .wishes import UNSET, Child, Stop, Wishes
 
 
 class Children(Endings):
@@ -24,21 +24,37 @@ class Children(Endings):
         instance.status = Status.CLOSING
         if wishes.again is not None or wishes.jumps:
             instance.wishes = wishes
-        if wishes.children:
+        if wishes.is_mixed:
+            self._release_mixed(instance, wishes.children)
+        elif wishes.children:
             self._release_tasks(instance, wishes.children)
-        for child in wishes.others:
-            if child.waits:
-                self._release_one(instance, instance, child, None)
-            else:
-                self._release_one(instance, instance.scope, child, Detached())
         if not instance.open:
             self._after_children(instance)
+
+    def _release_mixed(self, parent: Instance, children: list[Any]) -> None:
+        """Make children of an instance in the order in which they were wished; plain tasks in a row go together."""
+        row: list[Any] = []
+        for child in children:
+            if not isinstance(child, Child):
+                row.append(child)
+                continue
+            if row:
+                self._release_tasks(parent, row)
+                row = []
+            if child.waits:
+                self._release_one(parent, parent, child, None)
+            else:
+                self._release_one(parent, parent.scope, child, Detached())
+        if row:
+            self._release_tasks(parent, row)
 
     def _stop_by(self, instance: Instance, value: Any, stop: Stop) -> None:
         """End the scope because a task of it said so; a terminating task has completed, a cancelling one has not."""
         scope = instance.scope
         if stop.kind == "terminated":
             scope.results[instance.id] = value
+            if stop.value is UNSET:
+                stop.value = value
         self._bury(instance, Status.DONE if stop.kind == "terminated" else Status.CANCELLED)
         if self.observed:
             self.out.append(

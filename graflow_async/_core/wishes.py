@@ -9,6 +9,9 @@ from ..route import Route
 from ..task import Task
 
 
+UNSET: Any = object()
+
+
 class Stop:
     """Why a scope ends early: `kind` is "terminated", "failed" or "cancelled"."""
 
@@ -54,19 +57,19 @@ class Wishes:
     """What a body wants to happen next; all of it takes effect together, or not at all.
 
     Attributes:
-        children: tasks to run as children, each with its automatic number (0: it has an id).
-        others: expressions, delayed and detached children.
+        children: what runs as children, in order: a task with its automatic number (0: it has an id), or a Child.
+        is_mixed: whether there is a Child among the children.
         jumps: what runs instead of the successors.
         again: data of the next turn, if another turn is wanted.
         stop: why the run is to end.
     """
 
-    __slots__ = ("again", "children", "jumps", "others", "stop")
+    __slots__ = ("again", "children", "is_mixed", "jumps", "stop")
 
     def __init__(self) -> None:
         """Want nothing."""
-        self.children: list[tuple[Task[Any, Any], int]] = []
-        self.others: list[Child] = []
+        self.children: list[Any] = []
+        self.is_mixed = False
         self.jumps: list[Child] = []
         self.again: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self.stop: Stop | None = None

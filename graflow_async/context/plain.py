@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from time import perf_counter
 from typing import Any
 
 from .._core.state import Instance
-from .._core.wishes import Child, Stop, Wishes
+from .._core.wishes import UNSET, Child, Stop, Wishes
 from .._runtime.calls import ChildHandle
 from .._runtime.link import LOCAL_KINDS, Link, child_of
 from ..builder import build_graph
@@ -24,7 +23,6 @@ from ..graph import Graph
 from ..policy import require_number
 from ..task import Mapped, Task
 
-UNSET: Any = object()
 _log = logging.getLogger("graflow_async.task")
 
 
@@ -173,7 +171,8 @@ class PlainContext:
         child.delay = delay
         child.waits = wait
         if not goto:
-            wishes.others.append(child)
+            wishes.children.append(child)
+            wishes.is_mixed = True
             return name
         if wishes.again is not None:
             raise GraflowRuntimeError(f"task {self.task_id!r} asks for another turn and for a jump; choose one")
@@ -305,4 +304,6 @@ class PlainContext:
 
 def idempotency_key(run_id: str, instance: Instance) -> str:
     """Make the key of one turn of an instance."""
+    import hashlib  # slow to import, and few tasks ask for a key
+
     return hashlib.sha256(f"{run_id}/{instance.key}/{instance.turn}".encode()).hexdigest()[:32]

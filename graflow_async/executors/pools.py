@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from ..protocols import Job
-from .process import ProcessPool
 
 
 class ProcessExecutor:
@@ -15,7 +15,7 @@ class ProcessExecutor:
 
     def __init__(self) -> None:
         """Start nothing yet."""
-        self._pool: ProcessPool | None = None
+        self._pool: Any = None
 
     async def execute(self, job: Job) -> Any:
         """Run a job in a child process; cancelling the call kills the process.
@@ -25,7 +25,8 @@ class ProcessExecutor:
             ProcessDiedError: the process ended before it answered.
         """
         if self._pool is None:
-            self._pool = ProcessPool()
+            # Imported by name: few programs need processes, and pickle and subprocess are slow to import.
+            self._pool = import_module(".process", __package__).ProcessPool()
         return await self._pool.run(job.func, job.args, job.kwargs)
 
     async def aclose(self) -> None:
