@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,21 +57,31 @@ def run_child(arguments: list[str], deadline: float) -> str:
             stderr=complaints,
             start_new_session=True,
         )
+        # A timer and a plain wait, because waiting with a timeout polls, in steps of up to 50 ms.
+        expired = threading.Event()
+        timer = threading.Timer(deadline, lambda: (expired.set(), _kill(child)))
+        timer.start()
         try:
-            code = child.wait(deadline)
-        except subprocess.TimeoutExpired:
-            raise ChildError(f"too slow: still running after {deadline:.0f} s") from None
+            code = child.wait()
         finally:
+            timer.cancel()
             # The whole group, also after success: a peer may leave a server behind.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
+            _kill(child)
             child.wait()
+        if expired.is_set():
+            raise ChildError(f"too slow: still running after {deadline:.0f} s")
         if code:
             complaints.seek(0)
             words = complaints.read().decode(errors="replace").strip().splitlines()
             raise ChildError(words[-1] if words else f"exit code {code}")
         printed.seek(0)
         return printed.read().decode(errors="replace")
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child and whatever it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def import_sample(side: Any) -> Sample:

@@ -196,6 +196,9 @@ class _Builder:
                 executor = executor or self.executors.get(number)
                 stack.extend(table[number].groups)
             node.bounds = tuple(bounds)
+            if node.task is not None and executor is None:
+                definition = node.task.definition
+                node.is_plain = node.kind == "async" and not definition.limits and not bounds
             if executor is not None and node.task is not None and node.task.definition.executor == "auto":
                 node.kind = executor if node.task.definition.kind != "async" or executor != "thread" else node.kind
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from .current import open_block, running
+from .current import caller, open_block
 from .errors import ConfigError, GraflowRuntimeError
 from .policy import STRICT, GroupPolicy, OnGroupFinished, group_policy, require_count
 
@@ -263,9 +263,9 @@ def parallel(
 
 def run_expression(expression: Expression) -> Awaitable[Any]:
     """Run an expression as a child of the running task, elsewhere as a run of its own."""
-    caller = running.get()
-    if caller is not None:
-        return caller.call(expression)
+    parent = caller()
+    if parent is not None:
+        return parent.call(expression)
     if not _alone:
         message = "import graflow_async before awaiting a task"
         raise GraflowRuntimeError(message)

@@ -35,18 +35,34 @@ class Caller(Protocol):
         """Do the same from a worker thread."""
         ...
 
+    @property
+    def calls_run(self) -> bool:
+        """Whether calling a task runs it, as in a plain `def` flow."""
+        ...
+
     def count(self, name: str) -> int:
         """Give the next number for an automatic id made of `name`."""
         ...
 
 
-class Alone(Protocol):
-    """Runs an expression outside any run, as a run of its own."""
+class Body(Protocol):
+    """What is set while a body runs: a task's instance, which makes its context when somebody asks for it."""
 
-    def __call__(self, expression: Any) -> Awaitable[Any]:
-        """Give the value of the run."""
-        ...
+    face: Any
+    scope: Any
 
 
 open_block: ContextVar[Block | None] = ContextVar("graflow_block", default=None)
-running: ContextVar[Any] = ContextVar("graflow_running", default=None)
+running: ContextVar[Body | None] = ContextVar("graflow_running", default=None)
+
+
+def caller() -> Any:
+    """Give the context of the running task; None where no task is running.
+
+    It is made at first use: most bodies never ask for it.
+    """
+    body = running.get()
+    if body is None:
+        return None
+    face = body.face
+    return face if face is not None else body.scope.services.context_for(body)

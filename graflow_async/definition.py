@@ -43,11 +43,11 @@ class Definition:
         retry: how attempts are repeated; None for never.
         waits: whether `retry` waits between attempts.
         kind: how it runs: "async", "thread", "inline", or the name of another executor.
+        plan_now: the plan, if it was worked out already (the property `plan` does it).
         is_flow: whether it was written with `@flow`.
     """
 
     __slots__ = (
-        "_plan",
         "cache",
         "description",
         "executor",
@@ -60,6 +60,7 @@ class Definition:
         "max_cycles",
         "on_crash",
         "persist",
+        "plan_now",
         "resolve",
         "retry",
         "tags",
@@ -92,7 +93,7 @@ class Definition:
         self.tags: tuple[str, ...] = ()
         self.description = ""
         self.is_flow = False
-        self._plan: Plan | None = None
+        self.plan_now: Plan | None = None
         if options:
             self._take(options)
         self.kind = self._kind()
@@ -100,10 +101,10 @@ class Definition:
     @property
     def plan(self) -> Plan:
         """How the function takes its parameters; worked out at first use."""
-        plan = self._plan
+        plan = self.plan_now
         if plan is None:
             func = self.func if self.func is not None else _nothing
-            plan = self._plan = plan_of(func, inject_context=self.inject_context, label=f"task {self.id!r}")
+            plan = self.plan_now = plan_of(func, inject_context=self.inject_context, label=f"task {self.id!r}")
         return plan
 
     @property
@@ -122,7 +123,7 @@ class Definition:
             setattr(copy, name, getattr(self, name))
         func: Any = self.func
         copy.func = func.__get__(owner, owner_type) if hasattr(func, "__get__") else types.MethodType(func, owner)
-        copy._plan = None
+        copy.plan_now = None
         return copy
 
     def _kind(self) -> str:

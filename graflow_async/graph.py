@@ -57,10 +57,11 @@ class Node:
         join: what a group asks; None for a task.
         groups: numbers of the joins whose branch it is directly part of (nearly always none or one).
         bounds: numbers of all enclosing joins that bound concurrency.
+        is_plain: whether it needs no gate but those that everything passes.
         kind: how it runs, a group's executor taken into account.
     """
 
-    __slots__ = ("bounds", "groups", "id", "join", "kind", "number", "task")
+    __slots__ = ("bounds", "groups", "id", "is_plain", "join", "kind", "number", "task")
 
     def __init__(self, number: int, node_id: str, task: Task[Any, Any] | None, join: Join | None) -> None:
         """Make a node without edges."""
@@ -71,6 +72,7 @@ class Node:
         self.groups: tuple[int, ...] = ()
         self.bounds: tuple[int, ...] = ()
         self.kind = task.definition.kind if task is not None else ""
+        self.is_plain = False
 
 
 class Graph:

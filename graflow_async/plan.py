@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import types
 import weakref
 from typing import TYPE_CHECKING, Any, cast
@@ -51,12 +52,14 @@ class Plan:
         context_names: parameters that receive the context by name.
         context_first: whether the context is the first positional argument.
         is_async: whether calling it gives a coroutine.
+        enough: with that many positional arguments nothing is left to find or to inject by name.
     """
 
     __slots__ = (
         "_open_after",
         "context_first",
         "context_names",
+        "enough",
         "is_async",
         "label",
         "names",
@@ -99,6 +102,7 @@ class Plan:
         self.parameters = tuple(p for p in parameters if p.name not in self.context_names)
         self.positional = tuple(p.name for p in self.parameters if not p.keyword_only)
         self.names = frozenset(p.name for p in self.parameters)
+        self.enough = len(self.parameters) if not self.context_names else sys.maxsize
         self._open_after: dict[int, tuple[Parameter, ...]] = {}
 
     @property

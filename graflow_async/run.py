@@ -80,6 +80,7 @@ class Run:
         self._provided = provided
         self._route = route_of(graph, start_node)
         self._state = RunState(self.run_id, graph, name, options.get("max_steps"))
+        self._state.root.services = self
         self._status = "running"
         self._finish: Finish | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -187,7 +188,7 @@ class Run:
             threads=self._thread_pool,
             executors=self._executors,
             default_executor=self._default_executor,
-            new_context=self._context_for,
+            context_for=self.context_for,
             submit=self._submit,
             job_for=self._job_for,
             run_id=self.run_id,
@@ -197,7 +198,7 @@ class Run:
             loop=loop,
             clock=clock,
             context=context,
-            run_body=bodies.run,
+            begin=bodies.begin,
             notifier=notifier,
             cancel_grace=options.get("cancel_grace", 10.0),
         )
@@ -310,13 +311,18 @@ class Run:
             self._threads = ThreadPool()
         return self._threads
 
-    def _context_for(self, instance: Instance) -> TaskExecutionContext | SyncTaskExecutionContext:
-        """Make the context of a body."""
-        if instance.kind == "async":
-            return TaskExecutionContext(self._link, instance)
-        if instance.task.definition.is_flow:
-            return FlowContext(self._link, instance)
-        return SyncTaskExecutionContext(self._link, instance)
+    def context_for(self, instance: Instance) -> TaskExecutionContext | SyncTaskExecutionContext:
+        """Make the context of a body, once."""
+        face: Any = instance.face
+        if face is None:
+            if instance.kind == "async":
+                face = TaskExecutionContext(self._link, instance)
+            elif instance.task.definition.is_flow:
+                face = FlowContext(self._link, instance)
+            else:
+                face = SyncTaskExecutionContext(self._link, instance)
+            instance.face = face
+        return face
 
     def _job_for(
         self, instance: Instance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]

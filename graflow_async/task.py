@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from .compose import Expression, run_expression
-from .current import open_block, running
+from .current import caller, open_block, running
 from .definition import Definition, TaskOptions, check_id, name_of
 from .errors import BindingError, ConfigError
 from .policy import require_count
@@ -61,10 +61,10 @@ class Task(Expression, Generic[P, R]):
     def id(self) -> str:
         """The task's id; a bound task without one is numbered here, under the running task."""
         if self._id is None:
-            caller = running.get()
-            if caller is None:
+            parent = caller()
+            if parent is None:
                 return self.definition.id
-            self._id = f"{self.definition.id}_{caller.count(self.definition.id)}"
+            self._id = f"{self.definition.id}_{parent.count(self.definition.id)}"
         return self._id
 
     @property
@@ -102,9 +102,9 @@ class Task(Expression, Generic[P, R]):
         Raises:
             BindingError: an argument fits no parameter.
         """
-        caller = running.get()
-        if caller is not None and caller.calls_run:
-            return caller.call_blocking(self._bind(args, kwargs, task_id) if args or kwargs or task_id else self)
+        body: Any = running.get()
+        if body is not None and body.calls_run:
+            return caller().call_blocking(self._bind(args, kwargs, task_id) if args or kwargs or task_id else self)
         if not args and not kwargs and task_id is None and not self._is_method:
             return self
         bound = self._bind(args, kwargs, task_id)
@@ -143,9 +143,12 @@ class Task(Expression, Generic[P, R]):
         if fixed:
             self.definition.plan.check((), {**(self.kwargs or {}), **fixed})
         mapped = Mapped(self, iterables, fixed)
-        caller = running.get()
-        if caller is not None and caller.calls_run:
-            return caller.call_blocking(mapped)
+        body: Any = running.get()
+        if body is not None and body.calls_run:
+            return caller().call_blocking(mapped)
+        block = open_block.get()
+        if block is not None:
+            block.add_task(mapped)
         return mapped
 
     async def run(self, **inputs: Any) -> R:

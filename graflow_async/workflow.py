@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from .builder import build_graph
 from .compose import Chain, Expression, Group, set_alone
-from .current import open_block, running
+from .current import caller, open_block
 from .definition import check_id
 from .draw import to_ascii, to_dot, to_html, to_mermaid, to_svg
 from .errors import ConfigError, DuplicateTaskError, GraflowRuntimeError
@@ -195,16 +195,16 @@ class Workflow:
             message = f"workflow {self.name!r}: execute() would block the running event loop; write `await wf.run()`"
             raise GraflowRuntimeError(message)
         call = partial(self.run, start_node, **options)
-        caller = running.get()
-        if caller is not None:
-            return caller.block(call)
+        parent = caller()
+        if parent is not None:
+            return parent.block(call)
         return asyncio.run(call())
 
     def get_result(self, task_id: str, default: Any = None) -> Any:
         """Give a task's result: of the current run inside a task, else of the last finished run."""
-        caller = running.get()
-        if caller is not None and caller.graph is self._graph:
-            return caller.results.get(task_id, default)
+        parent = caller()
+        if parent is not None and parent.graph is self._graph:
+            return parent.results.get(task_id, default)
         return self._last.results.get(task_id, default) if self._last is not None else default
 
     def _new_run(self, start_node: Any, options: RunOptions, *, watched: bool) -> Run:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import MaxStepsExceededError
 from ..task import Task
-from .commands import Command, Execute, Resume, SetTimer
+from .commands import Command, Resume, SetTimer
 from .state import Batch, Gate, Instance, RunState, Status
 
 RUNNING, READY, RESUMING = Status.RUNNING, Status.READY, Status.RESUMING
@@ -41,7 +41,7 @@ class Admission:
         """Start an attempt, as soon as its gates allow."""
         if not instance.gates or self._acquire(instance):
             instance.status = RUNNING
-            self.out.append(Execute(instance))
+            self.out.append(instance)
         else:
             instance.status = READY
 
@@ -50,7 +50,7 @@ class Admission:
         self.state.steps += len(batch.tasks)
         self.state.batches[batch.first] = batch
         if not batch.gates:
-            self.out.append(Execute(batch))
+            self.out.append(batch)
             return
         gate = batch.gates[0]
         gate.waiting.append(batch)

@@ -9,7 +9,7 @@ from ..task import Task
 from .commands import Tell
 from .endings import Endings
 from .state import Awaited, Batch, Detached, Instance, Owner, Scope, Status, Then
-from .wishes import UNSET, Child, Stop, Wishes
+from .wishes import SAME, UNSET, Child, Stop, Wishes
 
 
 class Children(Endings):
@@ -24,10 +24,12 @@ class Children(Endings):
         instance.status = Status.CLOSING
         if wishes.again is not None or wishes.jumps:
             instance.wishes = wishes
-        if wishes.is_mixed:
-            self._release_mixed(instance, wishes.children)
-        elif wishes.children:
-            self._release_tasks(instance, wishes.children)
+        children = wishes.children
+        if children:
+            if wishes.is_mixed:
+                self._release_mixed(instance, children)
+            else:
+                self._release_tasks(instance, children)
         if not instance.open:
             self._after_children(instance)
 
@@ -74,10 +76,10 @@ class Children(Endings):
             self.finish(instance, instance.value)
         elif wishes.again is not None:
             self._turn(instance, wishes.again)
-        else:
+        elif wishes.jumps:
             self._jump(instance, wishes.jumps)
 
-    def _turn(self, instance: Instance, data: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
+    def _turn(self, instance: Instance, data: tuple[tuple[Any, ...], dict[str, Any] | None]) -> None:
         """Give an instance another turn."""
         limit = instance.task.definition.max_cycles
         if instance.turn >= limit:
@@ -89,7 +91,8 @@ class Children(Endings):
         instance.turn += 1
         instance.attempt = 1
         instance.steps = None
-        instance.data = data if data[0] or data[1] else None
+        instance.data = None if data is SAME else data
+        instance.face = None
         self.begin(instance)
 
     def _release_tasks(
@@ -164,10 +167,11 @@ class Children(Endings):
             return
         task_id = f"{task.definition.id}_{child.number}" if child.number else (task.given_id() or task.definition.id)
         scope = owner if isinstance(owner, Scope) else owner.scope
-        instance = Instance(self._next_key(), task, task_id, owner, scope, parent)
+        instance = Instance(self._next_key(), task, task_id, owner, scope, parent, task.definition.kind)
         instance.then = then
         instance.upstream = upstream
         instance.gates = self.gates_for(task, task.definition.kind)
+        instance.awaits_arguments = child.awaits_arguments
         owner.open += 1
         self.state.live[instance.key] = instance
         if child.delay is None:

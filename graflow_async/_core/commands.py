@@ -1,20 +1,13 @@
-"""What the machine wants done. The shell performs each; none of them is a fact."""
+"""What the machine wants done. The shell performs each; none of them is a fact.
+
+An instance or a batch among the commands stands for itself: run it. (One is given per task, and wrapping it is not free.)
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from .state import Batch, Instance, Scope
-
-
-class Execute:
-    """Run a body, or those of a batch one by one."""
-
-    __slots__ = ("work",)
-
-    def __init__(self, work: Instance | Batch) -> None:
-        """Keep what is to run."""
-        self.work = work
 
 
 class Cancel:
@@ -97,4 +90,4 @@ class Tell:
         self.data = data
 
 
-Command = Execute | Cancel | Resume | SetTimer | DropTimer | Deliver | Finish | Tell
+Command = Instance | Batch | Cancel | Resume | SetTimer | DropTimer | Deliver | Finish | Tell

@@ -1,12 +1,7 @@
-"""How things end: done, failed, cancelled, stopped; and who goes on because of it.
-
-An owner whose last child has ended waits in `closers` until the event at hand has been worked in, so that deep families
-close one after the other and not inside each other.
-"""
+"""How things end: done, failed, cancelled, stopped; and who goes on because of it."""
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 from ..errors import BindingError
@@ -20,7 +15,6 @@ from .state import (
     Lap,
     Owner,
     PartOf,
-    RunState,
     Scope,
     Status,
     Then,
@@ -28,16 +22,11 @@ from .state import (
 from .walk import Walk
 from .wishes import Outcome, Stop
 
-RUNNING, PARKED, CLOSING = Status.RUNNING, Status.PARKED, Status.CLOSING
+DONE, CLOSING = Status.DONE, Status.CLOSING
 
 
 class Endings(Walk):
     """Ends instances, laps, groups and scopes, and tells those who wait."""
-
-    def __init__(self, state: RunState) -> None:
-        """Work on `state`."""
-        super().__init__(state)
-        self.closers: deque[Owner] = deque()
 
     # -- success ----------------------------------------------------------------------------------------------
 
@@ -45,7 +34,8 @@ class Endings(Walk):
         """End an instance with its value and release what comes after it."""
         scope = instance.scope
         scope.results[instance.id] = value
-        self._bury(instance, Status.DONE)
+        del self.state.live[instance.key]
+        instance.status = DONE
         if self.observed:
             self.out.append(Tell("completed", instance.id, scope, instance, value))
         lap = instance.lap
@@ -64,11 +54,11 @@ class Endings(Walk):
         else:
             self.deliver_end(instance.then, instance.id, value)
         owner = instance.owner
-        if isinstance(owner, Instance) and (owner.status is not CLOSING or owner.wishes is not None):
+        if owner is not scope and isinstance(owner, Instance) and (owner.status is not CLOSING or owner.wishes is not None):
             _remember(owner, instance, value)
         owner.open -= 1
         if owner.open == 0:
-            self.closers.append(owner)
+            self.agenda.append(owner)
 
     def deliver_end(self, then: Then, source_id: str, value: Any) -> None:
         """Give the value of something that ended to whoever waits for it."""
@@ -103,7 +93,7 @@ class Endings(Walk):
         """Count an end under an owner; with the last one the owner may close."""
         owner.open -= 1
         if owner.open == 0:
-            self.closers.append(owner)
+            self.agenda.append(owner)
 
     # -- failure ----------------------------------------------------------------------------------------------
 
@@ -120,6 +110,7 @@ class Endings(Walk):
         ):
             delay = retry.delay(instance.attempt, f"{self.state.run_id}/{instance.key}/{instance.turn}")
             instance.attempt += 1
+            instance.face = None
             if self.observed:
                 self.out.append(Tell("retrying", instance.id, instance.scope, instance, (error, delay)))
             if delay > 0:
@@ -233,7 +224,7 @@ class Endings(Walk):
         elif status is Status.READY:
             self.end_cancelled(instance)
         elif status is CLOSING:
-            self.closers.append(instance)
+            self.agenda.append(instance)
         else:
             self.out.append(Cancel(instance))
 
@@ -288,7 +279,7 @@ class Endings(Walk):
         batch.tasks = []
         batch.owner.open -= rest
         if batch.owner.open == 0:
-            self.closers.append(batch.owner)
+            self.agenda.append(batch.owner)
 
     # -- scopes -----------------------------------------------------------------------------------------------
 
@@ -302,7 +293,7 @@ class Endings(Walk):
                 inner.stop = Stop("cancelled")
         self.cancel_under(scope)
         if scope.open == 0:
-            self.closers.append(scope)
+            self.agenda.append(scope)
 
     def stop_run(self, error: BaseException) -> None:
         """End the whole run with an error."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..graph import Graph
 from ..route import Route
+from ..task import Task
 from .wishes import Child, Wishes
 
 
@@ -54,16 +55,28 @@ class Cancelled:
 
 
 class Called:
-    """A running body asks for children whose ends go to `handle` at `index`, `index + 1`, ..."""
+    """A running body asks for children whose ends go to `handle` at `index`, `index + 1`, ...
 
-    __slots__ = ("children", "handle", "index", "key")
+    They are either `tasks` (with their automatic numbers), or `children` of any kind. They get the next keys, in order.
+    """
 
-    def __init__(self, key: int, children: list[Child], handle: Any, index: int = 0) -> None:
-        """Keep what is asked for. The children get the next keys, in order."""
+    __slots__ = ("children", "handle", "index", "key", "tasks")
+
+    def __init__(
+        self,
+        key: int,
+        handle: Any,
+        index: int = 0,
+        *,
+        tasks: list[tuple[Task[Any, Any], int]] | None = None,
+        children: list[Child] | None = None,
+    ) -> None:
+        """Keep what is asked for."""
         self.key = key
-        self.children = children
         self.handle = handle
         self.index = index
+        self.tasks = tasks
+        self.children = children or []
 
 
 class RunCalled:

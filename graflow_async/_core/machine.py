@@ -64,11 +64,13 @@ class Machine(Jumps):
         """
         self.out = out = []
         self._handlers[type(event)](event)
-        while self.joins or self.closers:
-            if self.joins:
-                self.conclude(*self.joins.popleft())
+        agenda = self.agenda
+        while agenda:
+            item = agenda.popleft()
+            if item.__class__ is tuple:
+                self.conclude(*item)
             else:
-                self._close(self.closers.popleft())
+                self._close(item)
         return out
 
     # -- facts about bodies -----------------------------------------------------------------------------------
@@ -133,9 +135,8 @@ class Machine(Jumps):
 
     def _called(self, event: Called) -> None:
         instance = self._live(event.key, Called)
-        tasks = [(child.task, child.number) for child in event.children if child.task is not None]
-        if len(tasks) == len(event.children):
-            self._release_tasks(instance, tasks, event.handle, event.index)
+        if event.tasks is not None:
+            self._release_tasks(instance, event.tasks, event.handle, event.index)
             return
         for position, child in enumerate(event.children):
             then = Awaited(event.handle, event.index + position)
@@ -149,7 +150,7 @@ class Machine(Jumps):
         instance.open += 1
         self.open_lap(event.graph, event.route, scope, scope, sink=scope.finals)
         if scope.open == 0:
-            self.closers.append(scope)
+            self.agenda.append(scope)
 
     # -- facts about the run ----------------------------------------------------------------------------------
 
@@ -157,7 +158,7 @@ class Machine(Jumps):
         root = self.state.root
         self.open_lap(root.graph, event.route, root, root, sink=root.finals)
         if root.open == 0:
-            self.closers.append(root)
+            self.agenda.append(root)
 
     def _timer_fired(self, event: TimerFired) -> None:
         target = self.state.timers.pop(event.token, None)

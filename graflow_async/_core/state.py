@@ -65,9 +65,10 @@ class Scope:
         failures: id -> exception.
         finals: id -> value of what ended without releasing anything.
         stop: set once the scope is to end early.
+        services: opaque to the machine: what the shell needs to serve the tasks of the scope.
     """
 
-    __slots__ = ("caller", "failures", "finals", "graph", "key", "name", "open", "results", "stop", "then")
+    __slots__ = ("caller", "failures", "finals", "graph", "key", "name", "open", "results", "services", "stop", "then")
 
     def __init__(self, key: int, graph: Graph, name: str, caller: Instance | None, then: Then) -> None:
         """Start empty."""
@@ -81,6 +82,7 @@ class Scope:
         self.failures: dict[str, BaseException] = {}
         self.finals: dict[str, Any] = {}
         self.stop: Stop | None = None
+        self.services: Any = None if caller is None else caller.scope.services
 
 
 class Lap:
@@ -178,37 +180,38 @@ class Instance:
         wishes: what is left to do when the wished children have ended.
         own: results of its children that its body (or its next turn) can ask for.
         steps: values of plain calls that are not to be repeated.
+        kind: how it runs.
+        started_at: reading of the loop's clock when its body began, for the task's own use.
+        face: its context, made when somebody asks for it.
+        awaits_arguments: whether handles among its arguments have to be awaited first.
+        calls_run: whether calling a task in its body runs the task.
         doomed: it was told to stop.
     """
 
-    __slots__ = (
-        "attempt",
-        "data",
-        "doomed",
-        "gates",
-        "id",
-        "key",
-        "kind",
-        "lap",
-        "node",
-        "open",
-        "outcome",
-        "own",
-        "owner",
-        "parent",
-        "scope",
-        "status",
-        "steps",
-        "task",
-        "then",
-        "turn",
-        "upstream",
-        "value",
-        "wishes",
-    )
+    # No slots: most attributes keep their default, and what is not set costs no time (one instance is made per task).
+    lap: Lap | None = None
+    node = -1
+    then: Then = None
+    upstream: list[tuple[str, Any]] | None = None
+    status = Status.READY
+    attempt = 1
+    turn = 1
+    open = 0
+    data: tuple[tuple[Any, ...], dict[str, Any] | None] | None = None
+    gates: tuple[Gate, ...] = ()
+    value: Any = None
+    outcome: Outcome | None = None
+    wishes: Wishes | None = None
+    own: dict[str, Any] | None = None
+    steps: dict[str, Any] | None = None
+    face: Any = None
+    started_at = 0.0
+    calls_run = False
+    awaits_arguments = False
+    doomed = False
 
     def __init__(
-        self, key: int, task: Task[Any, Any], task_id: str, owner: Owner, scope: Scope, parent: Instance | None
+        self, key: int, task: Task[Any, Any], task_id: str, owner: Owner, scope: Scope, parent: Instance | None, kind: str
     ) -> None:
         """Make an instance that has not started."""
         self.key = key
@@ -217,23 +220,7 @@ class Instance:
         self.owner = owner
         self.scope = scope
         self.parent = parent
-        self.kind = task.definition.kind
-        self.lap: Lap | None = None
-        self.node = -1
-        self.then: Then = None
-        self.upstream: list[tuple[str, Any]] | None = None
-        self.status = Status.READY
-        self.attempt = 1
-        self.turn = 1
-        self.open = 0
-        self.data: tuple[tuple[Any, ...], dict[str, Any]] | None = None
-        self.gates: tuple[Gate, ...] = ()
-        self.value: Any = None
-        self.outcome: Outcome | None = None
-        self.wishes: Wishes | None = None
-        self.own: dict[str, Any] | None = None
-        self.steps: dict[str, Any] | None = None
-        self.doomed = False
+        self.kind = kind
 
     def __repr__(self) -> str:
         """Show what is needed to find it in a log."""
@@ -379,8 +366,9 @@ class RunState:
         key = batch.first + position
         definition: Definition = task.definition
         task_id = f"{definition.id}_{number}" if number else (task.given_id() or definition.id)
-        instance = Instance(key, task, task_id, batch.owner, batch.scope, batch.parent)
-        instance.gates = batch.gates
+        instance = Instance(key, task, task_id, batch.owner, batch.scope, batch.parent, definition.kind)
+        if batch.gates:
+            instance.gates = batch.gates
         instance.status = Status.RUNNING
         if batch.handle is not None:
             instance.then = Awaited(batch.handle, batch.index + position)

@@ -31,13 +31,20 @@ from .state import (
 )
 
 
+RUNNING = Status.RUNNING
+
+
 class Walk(Admission):
-    """Moves through laps. Joins that are complete wait in `joins` until the event at hand has been worked in."""
+    """Moves through laps.
+
+    What is complete (a join, as (lap, number), or an owner whose last child has ended) waits in `agenda` until the event at
+    hand has been worked in, so that deep families close one after the other and not inside each other.
+    """
 
     def __init__(self, state: RunState) -> None:
         """Work on `state`."""
         super().__init__(state)
-        self.joins: deque[tuple[Lap, int]] = deque()
+        self.agenda: deque[Any] = deque()
         self.observed = False
 
     # -- laps -------------------------------------------------------------------------------------------------
@@ -95,19 +102,26 @@ class Walk(Admission):
             lap.open += 1
         lap.owner.open += 1
         if task is None:
-            self.joins.append((lap, number))
+            self.agenda.append((lap, number))
             return
         state = self.state
         key = state.next_key
         state.next_key = key + 1
-        instance = Instance(key, task, node.id, lap.owner, lap.scope, lap.parent)
+        instance = Instance(key, task, node.id, lap.owner, lap.scope, lap.parent, node.kind)
         instance.lap = lap
         instance.node = number
-        instance.kind = node.kind
-        instance.gates = self.gates_for(
-            task, node.kind, tuple(self._group_gate(lap, join) for join in node.bounds) if node.bounds else ()
-        )
         state.live[key] = instance
+        if node.is_plain:
+            gates = state.base
+            if not gates and delay is None and state.max_steps is None:  # nothing to ask for
+                state.steps += 1
+                instance.status = RUNNING
+                self.out.append(instance)
+                return
+        else:
+            gates = self.gates_for(task, node.kind, tuple(self._group_gate(lap, join) for join in node.bounds))
+        if gates:
+            instance.gates = gates
         if delay is None:
             self.begin(instance)
         else:
@@ -127,7 +141,11 @@ class Walk(Admission):
         route = lap.route
         successors = route.successors[number]
         for target in successors:
-            self.deliver(lap, target, node_id, value)
+            if lap.pending[target] == 1 and lap.marks[target] < FIRED:  # the usual case, without a call
+                lap.pending[target] = 0
+                self.fire(lap, target)
+            else:
+                self.deliver(lap, target, node_id, value)
         loops = route.loops
         if loops is not None and number in loops:
             for target in loops[number]:
@@ -317,7 +335,7 @@ class Walk(Admission):
             return policy.on_group_finished(node.id, members, results, ctx)
 
         judge: Task[Any, Any] = Task(node.id, on_group_finished, inject_context=True, executor="inline")
-        instance = Instance(self.state.next_key, judge, node.id, lap.owner, lap.scope, lap.parent)
+        instance = Instance(self.state.next_key, judge, node.id, lap.owner, lap.scope, lap.parent, "inline")
         self.state.next_key += 1
         instance.then = Judged(lap, number, values, failed)
         self.state.live[instance.key] = instance

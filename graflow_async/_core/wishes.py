@@ -10,6 +10,8 @@ from ..task import Task
 
 
 UNSET: Any = object()
+SAME: tuple[tuple[Any, ...], dict[str, Any] | None] = ((), None)
+"""Another turn with the arguments that the task is bound to."""
 
 
 class Stop:
@@ -30,9 +32,10 @@ class Child:
     Attributes:
         delay: seconds before it starts.
         waits: whether its parent's "done" waits for it.
+        awaits_arguments: whether there are handles among its arguments, to be awaited before it is called.
     """
 
-    __slots__ = ("delay", "graph", "number", "route", "task", "waits")
+    __slots__ = ("awaits_arguments", "delay", "graph", "number", "route", "task", "waits")
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Child:
         self.route = route
         self.delay = delay
         self.waits = waits
+        self.awaits_arguments = False
 
 
 class Wishes:
@@ -64,15 +68,12 @@ class Wishes:
         stop: why the run is to end.
     """
 
-    __slots__ = ("again", "children", "is_mixed", "jumps", "stop")
-
-    def __init__(self) -> None:
-        """Want nothing."""
-        self.children: list[Any] = []
-        self.is_mixed = False
-        self.jumps: list[Child] = []
-        self.again: tuple[tuple[Any, ...], dict[str, Any]] | None = None
-        self.stop: Stop | None = None
+    # No slots: one is made per wishing task, and most keep their defaults.
+    children: list[Any] | None = None
+    is_mixed = False
+    jumps: list[Child] | None = None
+    again: tuple[tuple[Any, ...], dict[str, Any] | None] | None = None
+    stop: Stop | None = None
 
 
 class Outcome:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .._core.events import Cancelled, Completed, Event, Failed
 from .._core.state import Instance
+from ..compose import Expression
 from ..current import running
 from ..definition import Definition
 from ..errors import BindingError, ConfigError, GraflowRuntimeError, note
@@ -22,7 +23,7 @@ from .isolation import as_coroutine, drive, first_step
 from .lanes import Lane, Lanes, too_late
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from contextvars import Context
 
 
@@ -40,15 +41,8 @@ class ThreadPort(Protocol):
 class TaskContext(Protocol):
     """What the runtime needs of a task's context."""
 
-    @property
-    def wishes(self) -> Any:
-        """What the body has wished so far."""
-        ...
-
-    @property
-    def calls_run(self) -> bool:
-        """Whether calling a task runs it."""
-        ...
+    wishes: Any
+    failures: Any
 
     def unawaited_failure(self) -> BaseException | None:
         """The exception of a called child that failed and that nobody awaited."""
@@ -67,7 +61,7 @@ class Bodies:
         threads: Callable[[], ThreadPort],
         executors: Mapping[str, Executor],
         default_executor: str | None,
-        new_context: Callable[[Instance], TaskContext],
+        context_for: Callable[[Instance], TaskContext],
         submit: Callable[[Event], None],
         job_for: Callable[[Instance, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Job],
         run_id: str,
@@ -79,7 +73,7 @@ class Bodies:
         self._threads = threads
         self._executors = executors
         self._default_executor = default_executor
-        self._new_context = new_context
+        self.context_for = context_for
         self._submit = submit
         self._job_for = job_for
         self._run_id = run_id
@@ -88,71 +82,111 @@ class Bodies:
         self.on_cancel: Callable[[int], None]
         self.on_start: Callable[[Instance], None] | None = None
 
-    async def run(self, lane: Lane, instance: Instance) -> None:
-        """Run the body of an instance on a lane and tell the machine how it ended."""
+    def begin(self, lane: Lane, instance: Instance) -> Coroutine[Any, Any, None] | None:
+        """Run a body as far as it goes without suspending.
+
+        Returns:
+            None if it has ended, else the rest, to be awaited on the lane.
+        """
         if instance.doomed:
             self._submit(Cancelled(instance.key))
-            return
-        definition = instance.task.definition
-        if definition.func is None:
+            return None
+        task = instance.task
+        definition = task.definition
+        func = definition.func
+        if func is None:
             self._submit(Completed(instance.key, None))
-            return
+            return None
         if self.on_start is not None:
             self.on_start(instance)
-        context = self._new_context(instance)
+        if instance.kind != "async" or self._default_executor is not None:
+            return self._finish(lane, instance, self._elsewhere(lane, instance, definition))
         try:
-            args, kwargs = await self._arguments(lane, instance, context)
-            if instance.kind == "async" and self._default_executor is None:
-                coro: Any = definition.func(*args, **kwargs)
-                if coro.__class__ is not CoroutineType:
-                    coro = as_coroutine(coro)
-                value = await self._drive(lane, instance, context, coro, definition.timeout)
-            else:
-                value = await self._run_elsewhere(lane, instance, context, args, kwargs)
+            args, kwargs = (task.args, task.kwargs) if instance.data is None else instance.data
+            plan = definition.plan_now or definition.plan
+            if kwargs or len(args) < plan.enough or instance.awaits_arguments:
+                return self._finish(lane, instance, self._with_arguments(lane, instance, definition))
+            if plan.context_first:
+                args = (self.context_for(instance), *args)
+            coro: Any = func(*args)
+            if coro.__class__ is not CoroutineType:
+                coro = as_coroutine(coro)
+            context = self._context.copy()
+            future = context.run(first_step, instance, coro)
+        except StopIteration as stop:
+            self._returned(lane, instance, stop.value)
+            return None
         except BaseException as error:  # noqa: BLE001  # every end of a body becomes a fact for the machine
             self._raised(lane, instance, error)
-            return
+            return None
+        return self._finish(lane, instance, self._rest(lane, instance, coro, context, future, definition.timeout))
+
+    async def _finish(self, lane: Lane, instance: Instance, rest: Coroutine[Any, Any, Any]) -> None:
+        """Await the rest of a body and tell the machine how it ended."""
+        try:
+            value = await rest
+        except BaseException as error:  # noqa: BLE001  # every end of a body becomes a fact for the machine
+            self._raised(lane, instance, error)
+        else:
+            self._returned(lane, instance, value)
+
+    def _returned(self, lane: Lane, instance: Instance, value: Any) -> None:
+        """Tell the machine that a body has returned, and what it wished."""
         if lane.abandoned:
             return
         if lane.timed_out:
             self._raised(lane, instance, asyncio.CancelledError())
             return
-        failure = context.unawaited_failure()
-        if failure is not None:
+        face: TaskContext | None = instance.face
+        if face is None:
+            self._submit(Completed(instance.key, value))
+            return
+        if face.failures and (failure := face.unawaited_failure()) is not None:
             self._raised(lane, instance, failure)
         else:
-            self._submit(Completed(instance.key, value, context.wishes))
+            self._submit(Completed(instance.key, value, face.wishes))
 
-    async def _arguments(
-        self, lane: Lane, instance: Instance, context: TaskContext
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    async def _with_arguments(self, lane: Lane, instance: Instance, definition: Definition) -> Any:
+        """Run an async body whose arguments have to be found first."""
+        args, kwargs = await self._arguments(lane, instance)
+        func: Any = definition.func
+        coro = func(*args, **kwargs)
+        return await self._drive(lane, instance, instance, coro, definition.timeout)
+
+    async def _arguments(self, lane: Lane, instance: Instance) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Put the arguments of a call together: given ones, injected ones, found ones."""
         task = instance.task
         plan: Plan = task.definition.plan
         args, kwargs = (task.args, task.kwargs) if instance.data is None else instance.data
-        if instance.then is not None and any(isinstance(a, ChildHandle) for a in args):
+        if instance.awaits_arguments:
             args = await self._drive(lane, instance, None, _awaited(instance, args), None)
         wanted = plan.open_parameters(len(args), kwargs or ())
-        if not wanted and not plan.wants_context:
-            return args, kwargs or {}
+        context = self.context_for(instance) if plan.wants_context else None
         if not wanted and not plan.context_names:
-            return (context, *args), kwargs or {}
-        found = {}
+            return ((context, *args) if plan.context_first else args), kwargs or {}
+        found: dict[str, Any] = {}
         if wanted:
-            found = await self._drive(
-                lane, instance, None, self._binders[instance.scope.key].find(instance, plan, wanted), None
-            )
+            binder = self._binders[instance.scope.key]
+            found = await self._drive(lane, instance, None, binder.find(instance, plan, wanted), None)
         return plan.arrange(args, kwargs or {}, found, context)
 
     async def _drive(
-        self, lane: Lane, instance: Instance, caller: TaskContext | None, coro: Any, timeout: float | None
+        self, lane: Lane, instance: Instance, body: Instance | None, coro: Any, timeout: float | None
     ) -> Any:
         """Run a coroutine in a contextvars copy of its own; other lanes take over if it suspends."""
+        if coro.__class__ is not CoroutineType:
+            coro = as_coroutine(coro)
         context = self._context.copy()
         try:
-            future = context.run(first_step, caller, coro)
+            future = context.run(first_step, body, coro)
         except StopIteration as stop:
             return stop.value
+        return await self._rest(lane, instance, coro, context, future, timeout)
+
+    async def _rest(
+        self, lane: Lane, instance: Instance, coro: Any, context: Context, future: Any, timeout: float | None
+    ) -> Any:
+        """Drive a body that has suspended to its end."""
         self.lanes.suspend(lane, instance)
         timer = self._arm(lane, instance, timeout) if timeout is not None else None
         try:
@@ -162,6 +196,33 @@ class Bodies:
                 timer.cancel()
             if not lane.abandoned:
                 self.lanes.proceed(lane, instance)
+
+    async def _elsewhere(self, lane: Lane, instance: Instance, definition: Definition) -> Any:
+        """Run a plain function inline or in a thread, or hand the job to an executor."""
+        args, kwargs = await self._arguments(lane, instance)
+        func: Any = definition.func
+        timeout = definition.timeout
+        kind = instance.kind
+        if self._default_executor is not None and definition.executor == "auto":
+            kind = self._default_executor
+        if kind == "async":
+            return await self._drive(lane, instance, instance, func(*args, **kwargs), timeout)
+        if kind == "inline":
+            value = self._context.copy().run(_call, instance, func, args, kwargs)
+        elif kind == "thread":
+            instance.calls_run = definition.is_flow
+            call = partial(self._context.copy().run, _call, instance, func, args, kwargs)
+            value = await self._await_thread(lane, instance, self._threads().submit(call), timeout)
+        else:
+            executor = self._executors.get(kind)
+            if executor is None:
+                message = f"task {instance.id!r} asks for executor {kind!r}, which the run does not have"
+                raise ConfigError(message)
+            job = self._job_for(instance, func, args, kwargs)
+            return await self._drive(lane, instance, instance, executor.execute(job), timeout)
+        if inspect.isawaitable(value) and not isinstance(value, Expression):
+            return await self._drive(lane, instance, instance, value, timeout)
+        return value
 
     def _arm(self, lane: Lane, instance: Instance, timeout: float) -> TimerHandle:
         """Cancel a body when its time is over."""
@@ -173,35 +234,6 @@ class Bodies:
             self.watch(instance.key)
 
         return self._clock.call_later(timeout, over)
-
-    async def _run_elsewhere(
-        self, lane: Lane, instance: Instance, context: TaskContext, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """Run a plain function inline or in a thread, or hand the job to an executor."""
-        definition: Definition = instance.task.definition
-        kind = instance.kind
-        if self._default_executor is not None and definition.executor == "auto":
-            kind = self._default_executor
-        func: Any = definition.func
-        if kind == "async":
-            return await self._drive(lane, instance, context, as_coroutine(func(*args, **kwargs)), definition.timeout)
-        if kind == "inline":
-            copy = self._context.copy()
-            value = copy.run(_call, context, func, args, kwargs)
-        elif kind == "thread":
-            copy = self._context.copy()
-            future = self._threads().submit(partial(copy.run, _call, context, func, args, kwargs))
-            value = await self._await_thread(lane, instance, future, definition.timeout)
-        else:
-            executor = self._executors.get(kind)
-            if executor is None:
-                message = f"task {instance.id!r} asks for executor {kind!r}, which the run does not have"
-                raise ConfigError(message)
-            job = self._job_for(instance, func, args, kwargs)
-            return await self._drive(lane, instance, context, executor.execute(job), definition.timeout)
-        if inspect.isawaitable(value):
-            return await self._drive(lane, instance, context, as_coroutine(value), definition.timeout)
-        return value
 
     async def _await_thread(
         self, lane: Lane, instance: Instance, future: asyncio.Future[Any], timeout: float | None
@@ -281,7 +313,7 @@ class _Upstream(Exception):  # noqa: N818  # never seen outside of this module
         self.error = error
 
 
-def _call(caller: TaskContext, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a plain function for `caller`, inside the context of the body."""
-    running.set(caller)
+def _call(body: Instance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a plain function as the body of an instance, inside the context of the body."""
+    running.set(body)
     return func(*args, **kwargs)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from .._core.events import Called, CancelRequested, HandleDropped
 from .._core.state import Instance
-from .._core.wishes import Child
 from ..errors import BindingError, GraflowRuntimeError, note
 from ..task import Task, Unmapped
 from .scheduler import Scheduler
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 T = TypeVar("T")
+Items = list[tuple[Task[Any, Any], int]]
 
 GENERATOR_WINDOW = 1000
 CHUNK = 256
@@ -169,12 +169,12 @@ class MapCall:
         else:
             self.others.append(index)
 
-    def start(self, children: list[Child]) -> None:
+    def start(self, tasks: list[tuple[Task[Any, Any], int]]) -> None:
         """Start items."""
         index = len(self.results)
-        self.results.extend([None] * len(children))
-        self.pending += len(children)
-        self._scheduler.submit(Called(self._parent.key, children, self, index))
+        self.results.extend([None] * len(tasks))
+        self.pending += len(tasks)
+        self._scheduler.submit(Called(self._parent.key, self, index, tasks=tasks))
 
     async def until(self, pending: int) -> None:
         """Wait until at most `pending` items have not ended, or one has failed."""
@@ -186,7 +186,7 @@ class MapCall:
 async def run_map(
     scheduler: Scheduler,
     parent: Instance,
-    pulls: AsyncIterator[list[Child]] | Iterator[list[Child]],
+    pulls: AsyncIterator[Items] | Iterator[Items],
     call: MapCall,
     room: list[int],
     name: str,
@@ -200,10 +200,10 @@ async def run_map(
     try:
         while call.failure is None:
             room[0] = min(bound - call.pending, CHUNK)
-            children = await anext(pulls, None) if isinstance(pulls, AsyncIterator) else next(pulls, None)
-            if children is None:
+            items = await anext(pulls, None) if isinstance(pulls, AsyncIterator) else next(pulls, None)
+            if items is None:
                 break
-            call.start(children)
+            call.start(items)
             if call.pending >= bound:
                 await call.until(bound - 1)
                 until = scheduler.loop.time() + TIME_SLICE
@@ -259,11 +259,11 @@ class Pulls:
         self.is_sized = None not in sizes
         task.definition.plan.check(task.args + (None,) * len(self._arguments), {**(task.kwargs or {}), **fixed} or None)
 
-    def chunks(self, room: list[int], count: Callable[[str], int]) -> Iterator[list[Child]]:
+    def chunks(self, room: list[int], count: Callable[[str], int]) -> Iterator[Items]:
         """Give lists of items, each of at most `room[0]`."""
         sources = [iter(cast("Iterable[Any]", v)) if m else None for m, v in self._arguments]
         while True:
-            chunk: list[Child] = []
+            chunk: Items = []
             while len(chunk) < room[0]:
                 values = self._row([next(s, _END) if s is not None else None for s in sources])
                 if values is None:
@@ -273,7 +273,7 @@ class Pulls:
                 return
             yield chunk
 
-    async def achunks(self, room: list[int], count: Callable[[str], int]) -> AsyncIterator[list[Child]]:
+    async def achunks(self, room: list[int], count: Callable[[str], int]) -> AsyncIterator[Items]:
         """Do the same where an iterable is asynchronous, one item at a time."""
         sources: list[Any] = [_aiter(v) if m else None for m, v in self._arguments]
         try:
@@ -298,7 +298,7 @@ class Pulls:
             return None
         return tuple(value if m else fixed for (m, fixed), value in zip(self._arguments, pulled, strict=True))
 
-    def _child(self, values: tuple[Any, ...], count: Callable[[str], int]) -> Child:
+    def _child(self, values: tuple[Any, ...], count: Callable[[str], int]) -> tuple[Task[Any, Any], int]:
         """Bind one item."""
         task = self._task
         bound: Task[Any, Any] = object.__new__(Task)
@@ -307,7 +307,7 @@ class Pulls:
         bound.kwargs = {**(task.kwargs or {}), **self._fixed} or None
         bound._id = None  # pyright: ignore[reportPrivateUsage]
         bound._is_method = False  # pyright: ignore[reportPrivateUsage]
-        return Child(bound, count(task.definition.id))
+        return bound, count(task.definition.id)
 
 
 _END: Any = object()

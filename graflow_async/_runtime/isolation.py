@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from contextvars import Context
 
 
-def first_step(caller: Any, coro: Coroutine[Any, Any, Any]) -> Any:
-    """Begin a coroutine for `caller`; to be called inside the context of the body.
+def first_step(body: Any, coro: Coroutine[Any, Any, Any]) -> Any:
+    """Begin a coroutine as the body of an instance; to be called inside the context of the body.
 
     Raises:
         StopIteration: the coroutine has returned; the value is in it.
     """
-    running.set(caller)
+    running.set(body)
     return coro.send(None)
 
 

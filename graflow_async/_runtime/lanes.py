@@ -63,7 +63,7 @@ class Lanes:
         loop: asyncio.AbstractEventLoop,
         state: RunState,
         context: Context,
-        run_body: Callable[[Lane, Instance], Awaitable[None]],
+        begin: Callable[[Lane, Instance], Awaitable[None] | None],
         watch: Callable[[int], None],
     ) -> None:
         """Work for one run.
@@ -72,13 +72,13 @@ class Lanes:
             loop: the event loop of the run.
             state: where batches become instances.
             context: the contextvars that lanes run in.
-            run_body: runs one instance and tells the machine how it ended.
+            begin: runs a body as far as it goes without suspending, tells the machine if it has ended, else gives the rest.
             watch: keeps an eye on a body (by its key) that was told to stop.
         """
         self._loop = loop
         self._state = state
         self._context = context
-        self._run_body = run_body
+        self._begin = begin
         self._watch = watch
         self._queue: deque[Instance | Batch] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -145,9 +145,10 @@ class Lanes:
 
     async def _serve(self, lane: Lane) -> None:
         """Run work until there is none, giving the loop back after each time slice."""
-        queue, take, run_body = self._queue, self._state.take, self._run_body
+        queue, take, begin = self._queue, self._state.take, self._begin
         task, clock = lane.task, self._loop.time
-        until = clock() + TIME_SLICE
+        now = clock()
+        until = now + TIME_SLICE
         retire = False
         try:
             while queue and not retire:
@@ -163,14 +164,20 @@ class Lanes:
                     instance = take(batch)
                     if not batch.tasks:
                         queue.popleft()
-                await run_body(lane, instance)
-                if lane.abandoned:
-                    return
+                instance.started_at = now
+                rest = begin(lane, instance)
+                if rest is not None:
+                    await rest
+                    if lane.abandoned:
+                        return
                 if task is not None and task.cancelling():
                     retire = True  # a cancelled task carries its cancellation on: it must not meet the next body
-                elif clock() > until:
+                    continue
+                now = clock()
+                if now > until:
                     await asyncio.sleep(0)
-                    until = clock() + TIME_SLICE
+                    now = clock()
+                    until = now + TIME_SLICE
         except asyncio.CancelledError:
             if not lane.abandoned and not (task is not None and task.cancelling()):
                 raise

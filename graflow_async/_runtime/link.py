@@ -131,7 +131,9 @@ class Link:
         self._refuse_late(parent, name)
         handle: ChildHandle[Any] = ChildHandle(self.scheduler, parent, name, failures)
         handle.key = self.scheduler.state.next_key
-        self.scheduler.submit(Called(parent.key, [child], handle))
+        simple = child.task is not None and not child.awaits_arguments
+        tasks = [(child.task, child.number)] if simple and child.task is not None else None
+        self.scheduler.submit(Called(parent.key, handle, tasks=tasks, children=None if simple else [child]))
         return handle
 
     async def map(

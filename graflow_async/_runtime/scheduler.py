@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .._core.commands import Cancel, Deliver, DropTimer, Execute, Finish, Resume, SetTimer, Tell
+from .._core.commands import Cancel, Deliver, DropTimer, Finish, Resume, SetTimer, Tell
 from .._core.events import Cancelled, Event, Failed, Parked, TimerFired, Unparked
 from .._core.machine import Machine
-from .._core.state import Instance, RunState
+from .._core.state import Batch, Instance, RunState
 from ..protocols import Clock
 from .lanes import Lane, Lanes, too_late
 from .listeners import Notifier
@@ -51,7 +51,7 @@ class Scheduler:
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
         context: Context,
-        run_body: Callable[[Lane, Instance], Awaitable[None]],
+        begin: Callable[[Lane, Instance], Awaitable[None] | None],
         notifier: Notifier | None,
         cancel_grace: float,
     ) -> None:
@@ -63,7 +63,7 @@ class Scheduler:
         self.clock = clock
         self.notifier = notifier
         self.done: asyncio.Future[Finish] = loop.create_future()
-        self.lanes = Lanes(loop, state, context, run_body, self.watch)
+        self.lanes = Lanes(loop, state, context, begin, self.watch)
         self.timers = Timers(clock, lambda token: self.submit(TimerFired(token)))
         self._cancel_grace = cancel_grace
         self._cancelled_at: dict[int, float] = {}
@@ -71,7 +71,8 @@ class Scheduler:
         self._waits: dict[int, _Wait] = {}
         self.on_cancel: Callable[[int], None] = lambda _: None
         self._perform: dict[type, Callable[[Any], None]] = {
-            Execute: lambda command: self.lanes.push(command.work),
+            Instance: self.lanes.push,
+            Batch: self.lanes.push,
             Cancel: self._cancel,
             Resume: self._resume,
             SetTimer: lambda command: self.timers.set(command.token, command.delay),
@@ -84,10 +85,7 @@ class Scheduler:
     def submit(self, event: Event) -> None:
         """Work a fact in and carry out what follows."""
         for command in self.machine.apply(event):
-            if command.__class__ is Execute:
-                self.lanes.push(command.work)  # pyright: ignore[reportAttributeAccessIssue]
-            else:
-                self._perform[type(command)](command)
+            self._perform[type(command)](command)
 
     async def park(self, instance: Instance, future: asyncio.Future[Any]) -> Any:
         """Await something on behalf of a body; while it waits, the body holds no slot."""

@@ -14,7 +14,7 @@ from .._runtime.link import child_of
 from ..builder import build_graph
 from ..channel import Channel, TypedChannel
 from ..compose import Expression
-from ..current import running
+from ..current import caller
 from ..errors import GraflowRuntimeError
 from ..graph import Graph
 from ..task import Mapped, Task
@@ -68,14 +68,15 @@ class TaskExecutionContext(PlainContext):
             if not isinstance(expression, Task):
                 raise TypeError(f"only a task takes arguments, not {expression!r}")
             expression = expression._bind(args, kwargs, None)  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
-        if self._failures is None:
-            self._failures = []
+        if self.failures is None:
+            self.failures = []
         child = child_of(expression, self.count)
+        child.awaits_arguments = any(isinstance(a, ChildHandle) for a in args)
         if child.task is not None:
             self._link.check(child.task.definition)
         elif child.graph is not None:
             self._link.check_graph(child.graph)
-        return self._link.start(self._instance, child, repr(expression), self._failures)
+        return self._link.start(self._instance, child, repr(expression), self.failures)
 
     async def call(self, expression: Task[P, R] | Expression, *args: Any, **kwargs: Any) -> Any:
         """Run a child and give its value; a flow runs as a child run.
@@ -177,9 +178,9 @@ class TaskExecutionContext(PlainContext):
     async def _run_workflow(self, workflow: Any, start_node: Any, inputs: Mapping[str, Any]) -> Any:
         """Run a child run."""
         self._runs += 1
-        if self._failures is None:
-            self._failures = []
-        return await self._link.run_workflow(self._instance, workflow, start_node, inputs, self._runs, self._failures)
+        if self.failures is None:
+            self.failures = []
+        return await self._link.run_workflow(self._instance, workflow, start_node, inputs, self._runs, self.failures)
 
 
 class OneTask:
@@ -202,7 +203,7 @@ def current_context(default: Any = ...) -> Any:
     Raises:
         GraflowRuntimeError: no task is running here and no default was given.
     """
-    context = running.get()
+    context = caller()
     if context is not None:
         return context
     if default is ...:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._core.state import Instance
-from .._core.wishes import UNSET, Child, Stop, Wishes
+from .._core.wishes import SAME, UNSET, Child, Stop, Wishes
 from .._runtime.calls import ChildHandle
 from .._runtime.link import LOCAL_KINDS, Link, child_of
 from ..builder import build_graph
@@ -23,6 +22,9 @@ from ..graph import Graph
 from ..policy import require_number
 from ..task import Mapped, Task
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _log = logging.getLogger("graflow_async.task")
 
 
@@ -30,13 +32,17 @@ class PlainContext:
     """Who am I, what do I wish for next.
 
     Wishes take effect together when the task returns, and not at all when the attempt raises.
+
+    Attributes:
+        wishes: what was wished so far; None for nothing.
+        failures: called children that failed.
     """
 
     calls_run = False
-    _wishes: Wishes | None = None
+    wishes: Wishes | None = None
     _counts: dict[str, int] | None = None
     _ids: dict[str, Any] | None = None
-    _failures: list[ChildHandle[Any]] | None = None
+    failures: list[ChildHandle[Any]] | None = None
     _local_data: dict[str, Any] | None = None
     _runs = 0
 
@@ -44,7 +50,6 @@ class PlainContext:
         """See the run through `link`, as `instance`."""
         self._link = link
         self._instance = instance
-        self._started = perf_counter()
 
     # -- who am I ---------------------------------------------------------------------------------------------
 
@@ -93,6 +98,11 @@ class PlainContext:
         return self._instance.scope.graph
 
     @property
+    def results(self) -> Mapping[str, Any]:
+        """Task id -> latest result, of the whole run."""
+        return self._instance.scope.results
+
+    @property
     def local_data(self) -> dict[str, Any]:
         """A dict for this attempt alone."""
         if self._local_data is None:
@@ -116,7 +126,7 @@ class PlainContext:
 
     def elapsed_time(self) -> float:
         """Give the seconds since this attempt began."""
-        return perf_counter() - self._started
+        return self._link.scheduler.loop.time() - self._instance.started_at
 
     def emit(self, data: Any) -> None:
         """Tell listeners something."""
@@ -148,9 +158,9 @@ class PlainContext:
             DuplicateTaskError: its id belongs to a different task.
             ConfigError: a negative delay, or a limit or executor that the run does not have.
         """
-        wishes = self._wishes
+        wishes = self.wishes
         if wishes is None:
-            wishes = self._wishes = Wishes()
+            wishes = self.wishes = Wishes()
         if expression.__class__ is Task and not goto and wait and delay is None:
             task: Any = expression
             definition = task.definition
@@ -159,10 +169,15 @@ class PlainContext:
             task_id = task._id
             if task_id is None:
                 number = self.count(definition.id)
-                wishes.children.append((task, number))
+                if wishes.children is None:
+                    wishes.children = [(task, number)]
+                else:
+                    wishes.children.append((task, number))
                 return f"{definition.id}_{number}"
             if task_id not in self._instance.scope.graph:
                 self._claim(task_id, task)
+                if wishes.children is None:
+                    wishes.children = []
                 wishes.children.append((task, 0))
                 return task_id
         if delay is not None:
@@ -171,12 +186,14 @@ class PlainContext:
         child.delay = delay
         child.waits = wait
         if not goto:
+            if wishes.children is None:
+                wishes.children = []
             wishes.children.append(child)
             wishes.is_mixed = True
             return name
         if wishes.again is not None:
             raise GraflowRuntimeError(f"task {self.task_id!r} asks for another turn and for a jump; choose one")
-        wishes.jumps.append(child)
+        wishes.jumps = [*(wishes.jumps or ()), child]
         return name
 
     def next_iteration(self, data: Any = None, /, **kwargs: Any) -> None:
@@ -187,35 +204,30 @@ class PlainContext:
             BindingError: the data fit no parameter.
             GraflowRuntimeError: a jump was asked for in the same turn.
         """
-        if self._wishes is None:
-            self._wishes = Wishes()
-        if self._wishes.jumps:
+        if self.wishes is None:
+            self.wishes = Wishes()
+        if self.wishes.jumps:
             raise GraflowRuntimeError(f"task {self.task_id!r} asks for a jump and for another turn; choose one")
-        self._wishes.again = self._turn_arguments(data, kwargs)
+        self.wishes.again = SAME if data is None and not kwargs else self._turn_arguments(data, kwargs)
 
     def terminate_workflow(self, message: str | None = None, *, result: Any = UNSET) -> None:
         """End the run successfully once this task returns; its value is `result`, else what this task returns."""
-        if self._wishes is None:
-            self._wishes = Wishes()
-        if self._wishes.stop is None or self._wishes.stop.kind != "cancelled":
-            self._wishes.stop = Stop("terminated", result)
+        if self.wishes is None:
+            self.wishes = Wishes()
+        if self.wishes.stop is None or self.wishes.stop.kind != "cancelled":
+            self.wishes.stop = Stop("terminated", result)
         if message:
             _log.info("task %r terminates the run: %s", self.task_id, message)
 
     def cancel_workflow(self, message: str | None = None, *, error: str | BaseException | None = None) -> None:
         """End the run with GraflowWorkflowCanceledError once this task returns; `message` or `error` is the reason."""
-        if self._wishes is None:
-            self._wishes = Wishes()
+        if self.wishes is None:
+            self.wishes = Wishes()
         reason = message if message is not None else (str(error) if error is not None else None)
         cancelled = GraflowWorkflowCanceledError(reason, self.task_id)
         if isinstance(error, BaseException):
             cancelled.__cause__ = error
-        self._wishes.stop = Stop("cancelled", error=cancelled)
-
-    @property
-    def wishes(self) -> Wishes | None:
-        """What was wished so far."""
-        return self._wishes
+        self.wishes.stop = Stop("cancelled", error=cancelled)
 
     # -- for the runtime --------------------------------------------------------------------------------------
 
@@ -233,7 +245,7 @@ class PlainContext:
 
     def unawaited_failure(self) -> BaseException | None:
         """Give what a called child raised that nobody looked at."""
-        for handle in self._failures or ():
+        for handle in self.failures or ():
             if not handle.is_seen:
                 return handle.exception()
         return None
@@ -290,8 +302,6 @@ class PlainContext:
                     f"next_iteration({bound!r}) in task {self.task_id!r}: that is another task; use next_task"
                 )
             return bound.args, dict(bound.kwargs or {})
-        if data is None and not kwargs:
-            return (), {}
         plan = task.definition.plan
         named = dict(zip(plan.positional, task.args, strict=False)) | (task.kwargs or {})
         if data is not None:

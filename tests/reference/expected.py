@@ -30,9 +30,18 @@ ANY: Final = _Anything()
 
 @dataclass(eq=False)
 class Scope:
-    """Work that is cancelled together; each cut is the set (a bit mask) of what had ended by then for certain."""
+    """Work that is cancelled together; each cut is the set (a bit mask) of what had ended by then for certain.
+
+    The scope of a detached child is cut by nothing, but it is there only if its parent's execution, `origin`, is.
+    """
 
     cuts: list[int] = field(default_factory=list[int])
+    origin: Execution | None = None
+
+    def spares(self, execution: Execution, given: tuple[Scope, ...]) -> bool:
+        """Tell whether an execution in this scope happens whatever cuts the scope."""
+        is_there = self.origin is None or self.origin.is_certain(given)
+        return is_there and all(cut >> execution.index & 1 for cut in self.cuts)
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class Execution:
 
     def is_certain(self, given: tuple[Scope, ...] = ()) -> bool:
         """Tell whether it happens in every order, knowing that the scopes `given` were not cut before."""
-        return all(cut >> self.index & 1 for scope in self.scopes if scope not in given for cut in scope.cuts)
+        return all(scope.spares(self, given) for scope in self.scopes if scope not in given)
 
 
 @dataclass(frozen=True)

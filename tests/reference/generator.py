@@ -70,7 +70,8 @@ def random_program(seed: int, profile: Profile) -> tuple[Program, Expected]:
     while True:
         program = Maker(rng, FEATURES[profile]).make()
         try:
-            return program, interpret(program, seed=seed)
+            if program.start or Drawing(program.drawn).roots():
+                return program, interpret(program, seed=seed)
         except (AmbiguousError, TooLongError):
             continue
 
@@ -97,14 +98,16 @@ class Maker:
             self.handlers = [self._fresh("h") for _ in range(self.rng.randint(1, 2))]
             self.drawn += [Ref(name) for name in self.handlers]
         self._note_branches()
+        roots = [name for name in self.drawing.roots() if isinstance(self.drawing.nodes[name], Ref)]
         self._add_loops()
         self._add_jumps()
         self._add_iteration()
         self._add_children()
         self._add_failures()
         self._add_stops()
-        starts = [name for name, node in self.drawing.nodes.items() if isinstance(node, Ref)]
-        is_started_inside = bool(starts) and self.rng.random() < 0.15
+        must_be_told = not self.drawing.roots()
+        starts = roots if must_be_told else self._top()
+        is_started_inside = bool(starts) and (must_be_told or self._chance(0.15))
         return Program(
             tuple(self.drawn),
             {name: self._dress(name) for name in self._all_ids()},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from tests.reference.expected import Execution, Expected, Scope, Stop, always, count, requirements
-from tests.reference.outcome import AmbiguousError, Failed, TooLongError
+from tests.reference.outcome import AmbiguousError, Done, Failed, Outcome, TooLongError
 from tests.reference.program import Element, Program, Ref, Turn
 
 MAX_EXECUTIONS = 160
@@ -24,7 +24,7 @@ class History:
         self.results: dict[str, object] = {}
         self.unsure: set[str] = set()
         self.tolerated: set[str] = set()
-        self.lost: list[Failed] = []
+        self.lost: list[tuple[Failed, Execution]] = []
         self._latest: dict[str, Execution] = {}
         self._stops: list[tuple[Stop, Execution]] = []
         self._orders: set[tuple[str, ...]] = set()
@@ -54,11 +54,12 @@ class History:
         if len(order) > 1 and len(set(order)) == len(order):
             self._orders.add(order)
 
-    def record(self, failures: list[Failed], value: object) -> Expected:
-        """Sum up; `failures` are those that end the run."""
-        for stop, execution in self._stops:
+    def record(self, outcome: Outcome) -> Expected:
+        """Sum up; `outcome` is that of everything that is not detached."""
+        for execution in [*(one for _, one in self._stops), *(one for _, one in self.lost)]:
             if not execution.is_certain():
-                raise AmbiguousError(f"{stop.id} may be cancelled before it stops the run")
+                raise AmbiguousError(f"{execution.task_id} may be cancelled before it, or its child, ends the run")
+        failures = [one for one, _ in self.lost] + ([outcome] if isinstance(outcome, Failed) else [])
         self.everything.cuts += [execution.past | 1 << execution.index for _, execution in self._stops]
         self.everything.cuts += [cause for failed in failures for cause in failed.causes]
         self._check_turns()
@@ -68,7 +69,7 @@ class History:
         once = {task_id for task_id, number in self.visits.items() if number == 1}
         return Expected(
             stops=frozenset(stops),
-            value=None if stops else value,
+            value=outcome.value if isinstance(outcome, Done) and not stops else None,
             least=least,
             most=most,
             results={task_id: value for task_id, value in self.results.items() if task_id in sure - self.unsure},

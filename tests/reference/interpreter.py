@@ -18,7 +18,7 @@ from functools import partial
 from typing import Literal
 
 from tests.reference.drawing import Drawing
-from tests.reference.expected import Expected, Scope
+from tests.reference.expected import Execution, Expected, Scope
 from tests.reference.history import History
 from tests.reference.outcome import AmbiguousError, Blocked, Done, Failed, Outcome, together
 from tests.reference.program import Element, Expr, Par, Program, Ref, Seq, Turn, elements, name_of
@@ -38,9 +38,7 @@ class Interpreter:
         """Interpret the whole program."""
         starts = [self.program.start] if self.program.start else self.drawing.roots()
         self.history.note_order([self.drawing.nodes[name] for name in starts])
-        outcome = Pass(self, self.drawing, (self.history.everything,), is_top=True).run(starts, 0)
-        failures = [*self.history.lost, *([outcome] if isinstance(outcome, Failed) else [])]
-        return self.history.record(failures, outcome.value if isinstance(outcome, Done) else None)
+        return self.history.record(Pass(self, self.drawing, (self.history.everything,), is_top=True).run(starts, 0))
 
     # ------------------------------------------------------------------ one task
 
@@ -67,7 +65,7 @@ class Interpreter:
             if turn.stop:
                 history.stop(execution, turn)
                 return Blocked()
-            outcome = self._children(turn, past, scopes)
+            outcome = self._children(turn, execution, past, scopes)
             if not isinstance(outcome, Done):
                 history.unsure.add(task_id)
                 return outcome
@@ -78,19 +76,20 @@ class Interpreter:
         jumps = tuple(wish.target for wish in turn.wishes if wish.goto)
         return Done(past, turn.value, {task_id: turn.value}, jumps)
 
-    def _children(self, turn: Turn, past: int, scopes: tuple[Scope, ...]) -> Outcome:
+    def _children(self, turn: Turn, parent: Execution, past: int, scopes: tuple[Scope, ...]) -> Outcome:
         """Run what the turn added; the parent goes on when all of it (but not what is detached) has ended."""
+        everything = self.history.everything
         wishes = [wish for wish in turn.wishes if not wish.goto]
         self.history.note_order([elements(wish.target)[0] for wish in wishes])
         nursery = Scope()
         outcomes: list[Outcome] = []
         for wish in self.rng.sample(wishes, len(wishes)):
-            home = (*scopes, nursery) if wish.wait else (self.history.everything,)
+            home = (*scopes, nursery) if wish.wait else (everything, Scope(origin=parent))
             outcome = self._target(wish.target, past, home, self.drawing)
             if wish.wait:
                 outcomes.append(outcome)
             elif isinstance(outcome, Failed):
-                self.history.lost.append(outcome)
+                self.history.lost.append((outcome, parent))
         return together(outcomes, past, nursery)
 
     def _target(self, target: Expr, past: int, scopes: tuple[Scope, ...], drawing: Drawing) -> Outcome:

@@ -166,6 +166,15 @@ def test_detached_child_is_waited_for_by_nobody_but_the_run() -> None:
     assert not expected.is_after("b", "audit")
 
 
+def test_detached_child_of_a_cancelled_parent_may_be_missing() -> None:
+    """It belongs to the run, but exists only if its parent got as far as asking for it."""
+    inner = par("inner", "bad", "parent")
+    scripts = task("bad", failing=FOREVER) | task("parent", then("audit", wait=False))
+    expected = run(par("outer", inner, policy=Policy("best_effort")), scripts=scripts)
+    assert not expected.stops
+    assert expected.may_run() == {"parent", "audit"}
+
+
 def test_nested_groups_and_chains_give_nested_values() -> None:
     """A group's value maps the last id of each branch, as written; a group in a group is one member."""
     expected = run(seq("s", par("outer", seq("a", "b"), par("inner", "c", "d"))))

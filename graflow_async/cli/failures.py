@@ -1,0 +1,90 @@
+"""How a command fails: exit codes, and one line on stderr instead of a traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any, cast
+
+from ..errors import GraflowError, ParallelGroupError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+_NOTE = "graflow_async: task "
+_MOST = 2000  # characters of a line; some libraries put whole documents into their messages
+
+
+class CommandError(Exception):
+    """The command cannot be done; the message says all that a user needs.
+
+    Attributes:
+        code: the exit code.
+    """
+
+    code = FAILED
+
+
+class UsageError(CommandError):
+    """The command line asks for something that is not there or makes no sense."""
+
+    code = USAGE
+
+
+def guarded(body: Callable[[], int], *, debug: bool) -> int:
+    """Run the body of a command and give its exit code; what it raises becomes one line.
+
+    Args:
+        body: does the work and gives the exit code.
+        debug: show the traceback before the line.
+    """
+    try:
+        return body()
+    except KeyboardInterrupt as error:
+        return _told(error, "interrupted", INTERRUPTED, debug=debug)
+    except asyncio.CancelledError as error:
+        return _told(error, "terminated", TERMINATED, debug=debug)
+    except BrokenPipeError:
+        raise
+    except CommandError as error:
+        return _told(error, str(error), error.code, debug=debug)
+    except BaseException as error:  # noqa: BLE001  # a user's code may raise anything, SystemExit too
+        return _told(error, describe(error), FAILED, debug=debug)
+
+
+def describe(error: BaseException) -> str:
+    """Say in one line what an exception says, and which task raised it."""
+    text = str(error)
+    if not isinstance(error, GraflowError):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, ParallelGroupError):
+        members = [f"{name}: {describe(failure)}" for name, failure in error.failed.items()]
+        text = "; ".join([error.message, *members])
+    elif isinstance(error, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        text = "; ".join([text, *map(describe, inner)])
+    notes = cast("list[Any]", getattr(error, "__notes__", []))
+    places = [note for note in notes if isinstance(note, str) and note.startswith(_NOTE)]
+    if places:
+        text += f" ({places[0].removeprefix('graflow_async: ')})"
+    return text
+
+
+def say(text: str) -> None:
+    """Print one line on stderr, whatever is in the text: line breaks become spaces, control characters are spelled."""
+    line = " ".join(part.strip() for part in text.splitlines() if part.strip())
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    if len(line) > _MOST:
+        line = f"{line[:_MOST]}... (--debug shows all of it)"
+    print(f"error: {line}", file=sys.stderr)
+
+
+def _told(error: BaseException, text: str, code: int, *, debug: bool) -> int:
+    """Tell the user of an error and give the exit code."""
+    sys.stdout.flush()
+    if debug:
+        traceback.print_exception(error)
+    say(text)
+    return code

@@ -1,0 +1,1 @@
+"""Tests of running workflows: bad input, failures, cancellation, limits, isolation, the handle."""
