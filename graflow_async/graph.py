@@ -83,10 +83,11 @@ class Graph:
         successors_of: numbers of the nodes after each node, in edge order.
         predecessors_of: numbers of the nodes before each node.
         edges: drawn edges (id, id), groups as one node.
+        numbers: id -> number of the node.
         eager: joins whose policy may end the group before every branch has.
     """
 
-    __slots__ = ("_ancestors", "_numbers", "_routes", "eager", "edges", "predecessors_of", "successors_of", "table")
+    __slots__ = ("_ancestors", "_routes", "eager", "edges", "numbers", "predecessors_of", "successors_of", "table")
 
     def __init__(self, table: list[Node], successors: list[list[int]], edges: list[tuple[str, str]]) -> None:
         """Take the finished tables of the builder."""
@@ -98,7 +99,7 @@ class Graph:
             for after in row:
                 predecessors[after].append(number)
         self.predecessors_of = [tuple(row) for row in predecessors]
-        self._numbers = {node.id: node.number for node in table}
+        self.numbers = {node.id: node.number for node in table}
         self.eager = frozenset(n.number for n in table if n.join is not None and n.join.is_eager)
         self._routes: dict[tuple[Any, ...], Route] = {}
         self._ancestors: dict[int, frozenset[int]] = {}
@@ -129,7 +130,7 @@ class Graph:
 
     def has_node(self, task_id: str) -> bool:
         """Say whether a task or group has this id."""
-        return task_id in self._numbers
+        return task_id in self.numbers
 
     def successors(self, task_id: str) -> list[str]:
         """List the ids drawn after this one."""
@@ -150,7 +151,7 @@ class Graph:
     def __contains__(self, item: object) -> bool:
         """Say whether an id or a task is in the graph."""
         if item.__class__ is str:
-            return item in self._numbers
+            return item in self.numbers
         return any(node.task is item for node in self.table)
 
     def __len__(self) -> int:
@@ -173,11 +174,11 @@ class Graph:
         Raises:
             GraphCompilationError: the id is unknown; the message names the nearest ids.
         """
-        number = self._numbers.get(task_id)
+        number = self.numbers.get(task_id)
         if number is None:
             import difflib  # only for messages: it is slow to import
 
-            near = difflib.get_close_matches(str(task_id), self._numbers, n=3, cutoff=0.5) or list(self._numbers)[:5]
+            near = difflib.get_close_matches(str(task_id), self.numbers, n=3, cutoff=0.5) or list(self.numbers)[:5]
             known = f"; did you mean {', '.join(map(repr, near))}?" if near else "; the workflow has no tasks"
             message = f"no task {task_id!r} in the workflow{known}"
             raise GraphCompilationError(message)
@@ -185,7 +186,7 @@ class Graph:
 
     def find(self, task: Task[Any, Any]) -> Node | None:
         """Find the node of exactly this task."""
-        number = self._numbers.get(task.given_id() or "")
+        number = self.numbers.get(task.given_id() or "")
         if number is None:
             return None
         node = self.table[number]
@@ -193,7 +194,7 @@ class Graph:
 
     def resembles(self, task: Task[Any, Any]) -> Node | None:
         """Find a node with the id of `task` that is another task."""
-        number = self._numbers.get(task.given_id() or "")
+        number = self.numbers.get(task.given_id() or "")
         if number is None:
             return None
         node = self.table[number]

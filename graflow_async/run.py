@@ -204,7 +204,7 @@ class Run:
         )
         link.scheduler = self._scheduler = scheduler
         scheduler.on_cancel = bodies.on_cancel = link.close_portals
-        bodies.lanes, bodies.watch = scheduler.lanes, scheduler.watch
+        bodies.lanes, bodies.watch, bodies.completed = scheduler.lanes, scheduler.watch, scheduler.completed
         bodies.on_start = notifier.started if notifier is not None else None
         link.check_graph(self.graph)
         for key, value in (options.get("inputs") or {}).items():

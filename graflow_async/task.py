@@ -107,7 +107,19 @@ class Task(Expression, Generic[P, R]):
             return caller().call_blocking(self._bind(args, kwargs, task_id) if args or kwargs or task_id else self)
         if not args and not kwargs and task_id is None and not self._is_method:
             return self
-        bound = self._bind(args, kwargs, task_id)
+        if kwargs or task_id is not None or self.args or self.kwargs:
+            bound = self._bind(args, kwargs, task_id)
+        else:  # the usual case of a fan-out, without a call
+            definition = self.definition
+            plan = definition.plan_now or definition.plan
+            if len(args) > len(plan.positional):
+                plan.check(args, None)
+            bound = _new(Task)
+            bound.definition = definition
+            bound._id = None
+            bound._is_method = False
+            bound.args = args
+            bound.kwargs = None
         block = open_block.get()
         if block is not None:
             block.add_task(bound)

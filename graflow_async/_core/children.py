@@ -21,6 +21,9 @@ class Children(Endings):
         if wishes.stop is not None:
             self._stop_by(instance, value, wishes.stop)
             return
+        if wishes.again is not None and not wishes.children:
+            self._turn(instance, wishes.again)
+            return
         instance.status = Status.CLOSING
         if wishes.again is not None or wishes.jumps:
             instance.wishes = wishes
@@ -89,8 +92,10 @@ class Children(Endings):
         if self.observed:
             self.out.append(Tell("iterated", instance.id, instance.scope, instance, instance.value))
         instance.turn += 1
-        instance.attempt = 1
-        instance.steps = None
+        if instance.attempt != 1:
+            instance.attempt = 1
+        if instance.steps is not None:
+            instance.steps = None
         instance.data = None if data is SAME else data
         instance.face = None
         self.begin(instance)
@@ -116,7 +121,9 @@ class Children(Endings):
             batch = Batch(
                 state.next_key, tasks if end - position == total else tasks[position:end], parent, parent.scope, parent
             )
-            batch.gates, batch.handle, batch.index = gates, handle, index + position
+            batch.gates = gates
+            if handle is not None:
+                batch.then = Awaited(handle, index + position - batch.first)
             state.next_key += end - position
             self._start_children(batch)
             position = end

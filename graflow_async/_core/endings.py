@@ -52,7 +52,7 @@ class Endings(Walk):
             self.close_group(group.lap, group.node, group.value, group.failed, passed=True)
             return
         else:
-            self.deliver_end(instance.then, instance.id, value)
+            self.deliver_end(instance.then, instance.id, value, instance.key)
         owner = instance.owner
         if owner is not scope and isinstance(owner, Instance) and (owner.status is not CLOSING or owner.wishes is not None):
             _remember(owner, instance, value)
@@ -60,10 +60,10 @@ class Endings(Walk):
         if owner.open == 0:
             self.agenda.append(owner)
 
-    def deliver_end(self, then: Then, source_id: str, value: Any) -> None:
+    def deliver_end(self, then: Then, source_id: str, value: Any, key: int) -> None:
         """Give the value of something that ended to whoever waits for it."""
         if isinstance(then, Awaited):
-            self.out.append(Deliver(then.handle, then.index, "value", value))
+            self.out.append(Deliver(then.handle, then.base + key, "value", value))
         elif isinstance(then, PartOf):
             if then.lap.sink is not None:
                 then.lap.sink[source_id] = value
@@ -81,13 +81,13 @@ class Endings(Walk):
             return
         self.state.laps.pop(lap.key, None)
         if lap.failure is not None:
-            self.fail_end(lap.then, lap.failure, lap.owner)
+            self.fail_end(lap.then, lap.failure, lap.owner, lap.key)
         elif isinstance(lap.then, PartOf):
             self.leave_lap(lap.then.lap)
         else:
             sink = lap.sink or {}
             value = next(iter(sink.values())) if len(sink) == 1 else (dict(sink) if sink else None)
-            self.deliver_end(lap.then, next(reversed(sink), ""), value)
+            self.deliver_end(lap.then, next(reversed(sink), ""), value, lap.key)
 
     def leave(self, owner: Owner) -> None:
         """Count an end under an owner; with the last one the owner may close."""
@@ -131,7 +131,7 @@ class Endings(Walk):
         if scope.stop is not None:
             scope.failures.setdefault(instance.id, error)
         elif isinstance(then, Awaited):
-            self.out.append(Deliver(then.handle, then.index, "error", error))
+            self.out.append(Deliver(then.handle, then.base + instance.key, "error", error))
             if isinstance(owner, Instance) and owner.status is CLOSING:
                 scope.failures.setdefault(instance.id, error)
                 self._fail_parent(owner, error, again=True)
@@ -143,7 +143,7 @@ class Endings(Walk):
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 self.stop(self.state.root, Stop("failed", error=error))
             elif then is not None:
-                self.fail_end(then, error, owner)
+                self.fail_end(then, error, owner, instance.key)
             elif lap is not None:
                 self.fail_node(lap, instance.node, error)
             else:
@@ -167,10 +167,10 @@ class Endings(Walk):
         else:
             self._fail_owner(lap.owner, error)
 
-    def fail_end(self, then: Then, error: BaseException, owner: Owner) -> None:
+    def fail_end(self, then: Then, error: BaseException, owner: Owner, key: int) -> None:
         """Let a failure go to whoever waits for the end of something."""
         if isinstance(then, Awaited):
-            self.out.append(Deliver(then.handle, then.index, "error", error))
+            self.out.append(Deliver(then.handle, then.base + key, "error", error))
             if isinstance(owner, Instance) and owner.status is CLOSING:
                 self._fail_parent(owner, error, again=True)
         elif isinstance(then, PartOf):
@@ -254,7 +254,7 @@ class Endings(Walk):
         if instance.scope.stop is not None:
             pass
         elif isinstance(then, Awaited):
-            self.out.append(Deliver(then.handle, then.index, "cancelled", None))
+            self.out.append(Deliver(then.handle, then.base + instance.key, "cancelled", None))
         elif isinstance(then, Judged):
             self.leave_lap(then.lap)
         elif lap is not None:
@@ -273,9 +273,9 @@ class Endings(Walk):
         batch.dropped = True
         rest = len(batch.tasks) - batch.taken
         self.state.batches.pop(batch.first, None)
-        if batch.handle is not None:
+        if batch.then is not None:
             for position in range(batch.taken, len(batch.tasks)):
-                self.out.append(Deliver(batch.handle, batch.index + position, "cancelled", None))
+                self.out.append(Deliver(batch.then.handle, batch.then.base + batch.first + position, "cancelled", None))
         batch.tasks = []
         batch.owner.open -= rest
         if batch.owner.open == 0:
@@ -317,11 +317,11 @@ class Endings(Walk):
         if self.observed:
             self.out.append(Tell("run_" + kind, scope.name, scope, None, error if error is not None else value))
         if error is not None:
-            self.fail_end(scope.then, error, scope.caller)
+            self.fail_end(scope.then, error, scope.caller, scope.key)
         elif kind == "completed":
-            self.deliver_end(scope.then, scope.name, value)
+            self.deliver_end(scope.then, scope.name, value, scope.key)
         elif isinstance(scope.then, Awaited):
-            self.out.append(Deliver(scope.then.handle, scope.then.index, "cancelled", None))
+            self.out.append(Deliver(scope.then.handle, scope.then.base + scope.key, "cancelled", None))
         self.leave(scope.caller)
 
     # -- small parts ------------------------------------------------------------------------------------------

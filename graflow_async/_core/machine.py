@@ -27,7 +27,7 @@ from .events import (
 from .jumps import Jumps
 from .state import Awaited, Batch, Gate, Instance, Owner, RunState, Scope, Status
 from .table import LEGAL
-from .wishes import Outcome, Stop
+from .wishes import Outcome, Stop, Wishes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +64,12 @@ class Machine(Jumps):
         """
         self.out = out = []
         self._handlers[type(event)](event)
+        if self.agenda:
+            self._work_off()
+        return out
+
+    def _work_off(self) -> None:
+        """Conclude joins and close owners that became complete, and those that become complete by it."""
         agenda = self.agenda
         while agenda:
             item = agenda.popleft()
@@ -71,27 +77,44 @@ class Machine(Jumps):
                 self.conclude(*item)
             else:
                 self._close(item)
-        return out
 
     # -- facts about bodies -----------------------------------------------------------------------------------
 
+    def complete(self, instance: Instance, value: Any, wishes: Wishes | None) -> list[Command]:
+        """Do what `apply(Completed(...))` does, for a shell that has the instance at hand and keeps no events."""
+        self.out = out = []
+        if instance.status is not RUNNING:
+            self._live(instance.key, Completed)
+        if instance.gates and instance.status is RUNNING:
+            self.release(instance)
+        if wishes is None and not instance.open and not instance.doomed:
+            self.finish(instance, value)
+        else:
+            self._end_body(instance, value, wishes)
+        if self.agenda:
+            self._work_off()
+        return out
+
     def _completed(self, event: Completed) -> None:
-        instance = self.state.live.get(event.key)
-        if instance is None or instance.status is not RUNNING:
-            instance = self._live(event.key, Completed)
-        self._give_back(instance)
+        instance = self._live(event.key, Completed)
+        if instance.gates and instance.status is RUNNING:
+            self.release(instance)
+        self._end_body(instance, event.value, event.wishes)
+
+    def _end_body(self, instance: Instance, value: Any, wishes: Wishes | None) -> None:
+        """Go on after a body that has returned: its children first, then its wishes."""
         if instance.doomed:
-            instance.scope.results[instance.id] = event.value
+            instance.scope.results[instance.id] = value
             if instance.lap is not None:
-                instance.lap.values.setdefault(instance.node, event.value)
+                instance.lap.values.setdefault(instance.node, value)
             self._end_doomed(instance)
         elif instance.open:
             instance.status = CLOSING
-            instance.outcome = Outcome(event.value, event.wishes)
-        elif event.wishes is None:
-            self.finish(instance, event.value)
+            instance.outcome = Outcome(value, wishes)
+        elif wishes is None:
+            self.finish(instance, value)
         else:
-            self._settle(instance, event.value, event.wishes)
+            self._settle(instance, value, wishes)
 
     def _failed(self, event: Failed) -> None:
         instance = self._live(event.key, Failed)
@@ -139,13 +162,13 @@ class Machine(Jumps):
             self._release_tasks(instance, event.tasks, event.handle, event.index)
             return
         for position, child in enumerate(event.children):
-            then = Awaited(event.handle, event.index + position)
+            then = Awaited(event.handle, event.index + position - self.state.next_key)
             self._release_one(instance, instance, child, then, sink={})
 
     def _run_called(self, event: RunCalled) -> None:
         instance = self._live(event.key, RunCalled)
         key = self._next_key()
-        scope = Scope(key, event.graph, event.name, instance, Awaited(event.handle, 0))
+        scope = Scope(key, event.graph, event.name, instance, Awaited(event.handle, -key))
         self.state.scopes[key] = scope
         instance.open += 1
         self.open_lap(event.graph, event.route, scope, scope, sink=scope.finals)
@@ -232,7 +255,7 @@ def _goes_to(item: Instance | Batch | Scope, handle: Any) -> bool:
     current: Instance | Batch | Scope | None = item
     while current is not None:
         if isinstance(current, Batch):
-            if current.handle is handle:
+            if current.then is not None and current.then.handle is handle:
                 return True
         elif isinstance(current.then, Awaited) and current.then.handle is handle:
             return True

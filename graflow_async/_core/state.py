@@ -233,12 +233,11 @@ class Batch:
     Attributes:
         first: key of the first child; the others follow.
         taken: how many have become instances.
-        handle: the opaque receiver of their ends; None for children that nobody awaits one by one.
-        index: position of the first child in the handle.
+        then: the receiver of their ends; None for children that nobody awaits one by one.
         dropped: set when the rest must not start.
     """
 
-    __slots__ = ("dropped", "first", "gates", "handle", "index", "owner", "parent", "scope", "taken", "tasks")
+    __slots__ = ("dropped", "first", "gates", "owner", "parent", "scope", "taken", "tasks", "then")
 
     def __init__(
         self, first: int, tasks: list[tuple[Task[Any, Any], int]], owner: Owner, scope: Scope, parent: Instance
@@ -250,21 +249,20 @@ class Batch:
         self.scope = scope
         self.parent = parent
         self.taken = 0
-        self.handle: Any = None
-        self.index = 0
+        self.then: Awaited | None = None
         self.gates: tuple[Gate, ...] = ()
         self.dropped = False
 
 
 class Awaited:
-    """The end goes to an opaque handle of the shell, at a position."""
+    """The end goes to an opaque handle of the shell, at the position `base + key`."""
 
-    __slots__ = ("handle", "index")
+    __slots__ = ("base", "handle")
 
-    def __init__(self, handle: Any, index: int) -> None:
-        """Keep the receiver."""
+    def __init__(self, handle: Any, base: int) -> None:
+        """Keep the receiver; one serves all children that were called together."""
         self.handle = handle
-        self.index = index
+        self.base = base
 
 
 class BranchEnd:
@@ -370,8 +368,8 @@ class RunState:
         if batch.gates:
             instance.gates = batch.gates
         instance.status = Status.RUNNING
-        if batch.handle is not None:
-            instance.then = Awaited(batch.handle, batch.index + position)
+        if batch.then is not None:
+            instance.then = batch.then
         self.live[key] = instance
         if position + 1 == len(batch.tasks):
             del self.batches[batch.first]

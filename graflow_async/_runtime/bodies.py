@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import types
+from contextvars import copy_context
 from functools import partial
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .._core.events import Cancelled, Completed, Event, Failed
+from .._core.events import Cancelled, Event, Failed
 from .._core.state import Instance
 from ..compose import Expression
 from ..current import running
@@ -23,7 +24,7 @@ from .isolation import as_coroutine, drive, first_step
 from .lanes import Lane, Lanes, too_late
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
     from contextvars import Context
 
 
@@ -78,11 +79,12 @@ class Bodies:
         self._job_for = job_for
         self._run_id = run_id
         self.lanes: Lanes
+        self.completed: Callable[[Instance, Any, Any], None]
         self.watch: Callable[[int], None]
         self.on_cancel: Callable[[int], None]
         self.on_start: Callable[[Instance], None] | None = None
 
-    def begin(self, lane: Lane, instance: Instance) -> Coroutine[Any, Any, None] | None:
+    def begin(self, lane: Lane, instance: Instance) -> Awaitable[None] | None:
         """Run a body as far as it goes without suspending.
 
         Returns:
@@ -95,7 +97,7 @@ class Bodies:
         definition = task.definition
         func = definition.func
         if func is None:
-            self._submit(Completed(instance.key, None))
+            self.completed(instance, None, None)
             return None
         if self.on_start is not None:
             self.on_start(instance)
@@ -109,17 +111,48 @@ class Bodies:
             if plan.context_first:
                 args = (self.context_for(instance), *args)
             coro: Any = func(*args)
-            if coro.__class__ is not CoroutineType:
+            if coro.__class__ is not types.CoroutineType:
                 coro = as_coroutine(coro)
-            context = self._context.copy()
-            future = context.run(first_step, instance, coro)
+            running.set(instance)  # in the lane's context, of which the body gets a copy
+            context = copy_context()
+            future = context.run(coro.send, None)
         except StopIteration as stop:
             self._returned(lane, instance, stop.value)
             return None
         except BaseException as error:  # noqa: BLE001  # every end of a body becomes a fact for the machine
             self._raised(lane, instance, error)
             return None
-        return self._finish(lane, instance, self._rest(lane, instance, coro, context, future, definition.timeout))
+        return self._suspended(lane, instance, coro, context, future)
+
+    @types.coroutine
+    def _suspended(
+        self, lane: Lane, instance: Instance, coro: Any, context: Context, future: Any
+    ) -> Generator[Any, Any, None]:
+        """Drive a body that has suspended to its end, in one frame: thousands of them may wait at once."""
+        self.lanes.suspend(lane, instance)
+        timeout = instance.task.definition.timeout
+        timer = self._arm(lane, instance, timeout) if timeout is not None else None
+        run, failed, value = context.run, None, None
+        try:
+            while True:
+                try:
+                    value = yield future
+                except BaseException as error:  # noqa: BLE001  # whatever is thrown in belongs to the body
+                    future = run(coro.throw, error)
+                else:
+                    future = run(coro.send, value)
+        except StopIteration as stop:
+            value = stop.value
+        except BaseException as error:  # noqa: BLE001  # every end of a body becomes a fact for the machine
+            failed = error
+        if timer is not None:
+            timer.cancel()
+        if not lane.abandoned:
+            self.lanes.proceed(lane, instance)
+        if failed is not None:
+            self._raised(lane, instance, failed)
+        else:
+            self._returned(lane, instance, value)
 
     async def _finish(self, lane: Lane, instance: Instance, rest: Coroutine[Any, Any, Any]) -> None:
         """Await the rest of a body and tell the machine how it ended."""
@@ -139,12 +172,13 @@ class Bodies:
             return
         face: TaskContext | None = instance.face
         if face is None:
-            self._submit(Completed(instance.key, value))
+            self.completed(instance, value, None)
             return
+        instance.face = None  # the two know each other: let go, so that both are freed at once
         if face.failures and (failure := face.unawaited_failure()) is not None:
             self._raised(lane, instance, failure)
         else:
-            self._submit(Completed(instance.key, value, face.wishes))
+            self.completed(instance, value, face.wishes)
 
     async def _with_arguments(self, lane: Lane, instance: Instance, definition: Definition) -> Any:
         """Run an async body whose arguments have to be found first."""
@@ -174,7 +208,7 @@ class Bodies:
         self, lane: Lane, instance: Instance, body: Instance | None, coro: Any, timeout: float | None
     ) -> Any:
         """Run a coroutine in a contextvars copy of its own; other lanes take over if it suspends."""
-        if coro.__class__ is not CoroutineType:
+        if coro.__class__ is not types.CoroutineType:
             coro = as_coroutine(coro)
         context = self._context.copy()
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .._core.state import Batch, Instance, RunState
@@ -146,7 +147,7 @@ class Lanes:
     async def _serve(self, lane: Lane) -> None:
         """Run work until there is none, giving the loop back after each time slice."""
         queue, take, begin = self._queue, self._state.take, self._begin
-        task, clock = lane.task, self._loop.time
+        task, clock = lane.task, monotonic
         now = clock()
         until = now + TIME_SLICE
         retire = False

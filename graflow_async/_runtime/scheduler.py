@@ -12,6 +12,7 @@ from .._core.commands import Cancel, Deliver, DropTimer, Finish, Resume, SetTime
 from .._core.events import Cancelled, Event, Failed, Parked, TimerFired, Unparked
 from .._core.machine import Machine
 from .._core.state import Batch, Instance, RunState
+from .._core.wishes import Wishes
 from ..protocols import Clock
 from .lanes import Lane, Lanes, too_late
 from .listeners import Notifier
@@ -85,7 +86,7 @@ class Scheduler:
     def submit(self, event: Event) -> None:
         """Work a fact in and carry out what follows."""
         for command in self.machine.apply(event):
-            self._perform[type(command)](command)
+            self._perform[command.__class__](command)
 
     async def park(self, instance: Instance, future: asyncio.Future[Any]) -> Any:
         """Await something on behalf of a body; while it waits, the body holds no slot."""
@@ -93,6 +94,12 @@ class Scheduler:
             return await future
         async with self.parked(instance):
             return await future
+
+    def completed(self, instance: Instance, value: Any, wishes: Wishes | None) -> None:
+        """Submit the commonest fact of all, without wrapping it."""
+        perform = self._perform
+        for command in self.machine.complete(instance, value, wishes):
+            perform[command.__class__](command)
 
     @asynccontextmanager
     async def parked(self, instance: Instance) -> AsyncIterator[None]:

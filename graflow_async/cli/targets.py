@@ -71,21 +71,28 @@ def _import_file(path: Path) -> ModuleType:
         folder = folder.parent
     if path.stem == "__init__":
         names.pop()
-    if str(folder) not in sys.path:
+    if sys.path[0] != str(folder):
         sys.path.insert(0, str(folder))
     name = ".".join(names)
-    is_free = name not in sys.modules and path.suffix == ".py" and "." not in path.stem
+    known = sys.modules.get(name)
     with _telling(str(path)):
-        if is_free:
+        if known is not None and getattr(known, "__file__", None) == str(path):
+            return known
+        if known is None and "." not in path.stem:
             return importlib.import_module(name)
         # The name belongs to a module that is in use, such as `queue`, or is none that an import statement could write.
-        spec = importlib.util.spec_from_file_location(f"{path.stem.replace('.', '_')}_file", path)
-        if spec is None or spec.loader is None:
-            raise UsageError(f"{str(path)!r} is not a Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-        return module
+        return _import_as(f"{path.stem.replace('.', '_')}_file", path)
+
+
+def _import_as(name: str, path: Path) -> ModuleType:
+    """Import a file under a name of our choice."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{str(path)!r} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @contextmanager
@@ -132,13 +139,14 @@ def _runnable(found: Any, target: str) -> Runnable:
     """Give what was found if it can be run, or what it makes if it is a factory."""
     if isinstance(found, Runnable):
         return found
-    is_factory = inspect.isroutine(found)
-    if not is_factory:
+    if not callable(found) or isinstance(found, type):
         raise UsageError(f"{target} is of type {type(found).__name__}, which is no workflow, task, flow or factory")
     if inspect.iscoroutinefunction(found):
         raise UsageError(f"{target} is an async function; decorate it with @task or @flow to run it")
     if _needs_arguments(found):
-        raise UsageError(f"{target} needs arguments, so it makes no workflow; decorate it with @task or @flow to run it")
+        raise UsageError(
+            f"{target} needs arguments, so it makes no workflow; decorate it with @task or @flow to run it"
+        )
     try:
         made = found()
     except (Exception, SystemExit) as error:

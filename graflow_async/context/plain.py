@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .._core.state import Instance
@@ -50,6 +51,7 @@ class PlainContext:
         """See the run through `link`, as `instance`."""
         self._link = link
         self._instance = instance
+        self._taken = instance.scope.graph.numbers
 
     # -- who am I ---------------------------------------------------------------------------------------------
 
@@ -126,7 +128,7 @@ class PlainContext:
 
     def elapsed_time(self) -> float:
         """Give the seconds since this attempt began."""
-        return self._link.scheduler.loop.time() - self._instance.started_at
+        return monotonic() - self._instance.started_at
 
     def emit(self, data: Any) -> None:
         """Tell listeners something."""
@@ -168,13 +170,23 @@ class PlainContext:
                 self._link.check(definition)
             task_id = task._id
             if task_id is None:
-                number = self.count(definition.id)
+                name = definition.id
+                counts = self._counts
+                if counts is None:
+                    counts = self._counts = {}
+                number = counts.get(name, 0) + 1
+                task_id = f"{name}_{number}"
+                if task_id in self._taken or (self._ids is not None and task_id in self._ids):
+                    number = self.count(name)
+                    task_id = f"{name}_{number}"
+                else:
+                    counts[name] = number
                 if wishes.children is None:
                     wishes.children = [(task, number)]
                 else:
                     wishes.children.append((task, number))
-                return f"{definition.id}_{number}"
-            if task_id not in self._instance.scope.graph:
+                return task_id
+            if task_id not in self._taken:
                 self._claim(task_id, task)
                 if wishes.children is None:
                     wishes.children = []
@@ -237,8 +249,7 @@ class PlainContext:
         if counts is None:
             counts = self._counts = {}
         number = counts.get(name, 0) + 1
-        graph = self._instance.scope.graph
-        while f"{name}_{number}" in graph or (self._ids is not None and f"{name}_{number}" in self._ids):
+        while f"{name}_{number}" in self._taken or (self._ids is not None and f"{name}_{number}" in self._ids):
             number += 1
         counts[name] = number
         return number

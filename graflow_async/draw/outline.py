@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..graph import Graph
-from .layers import back_edges
+from .layers import back_edges, downward_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -55,6 +55,7 @@ class Outline:
 
     Attributes:
         ids: every task and group, in order of appearance.
+        number: id -> its place in that order.
         groups: group id -> the ids in each of its branches.
         children: container -> what is drawn directly in it, in order.
         path: id -> the containers around it, from the whole inwards.
@@ -63,11 +64,12 @@ class Outline:
         containers: all of them, inner ones before those around them, the whole last.
     """
 
-    __slots__ = ("_cycle_of", "children", "containers", "edges", "groups", "ids", "inner", "path")
+    __slots__ = ("_cycle_of", "_heads", "_tails", "children", "containers", "edges", "groups", "ids", "inner", "number", "path")
 
     def __init__(self, graph: Graph) -> None:
         """Read a graph's drawn view."""
         self.ids = graph.nodes
+        self.number = {node_id: number for number, node_id in enumerate(self.ids)}
         self.groups: Mapping[str, Branches] = graph.groups
         homes = _homes(self.ids, self.groups)
         self.path = _paths(homes)
@@ -81,18 +83,24 @@ class Outline:
             self.inner[edge.home].append(edge)
         for container, edges in self.inner.items():
             self._turn(self.children[container], edges)
+        self._heads = {edge.head for edge in self.edges if not edge.is_upward}
+        self._tails = {edge.tail for edge in self.edges if not edge.is_upward}
 
     def is_group(self, node_id: str) -> bool:
         """Say whether an id is a group's."""
         return node_id in self.groups
 
+    def note(self, group: str) -> str:
+        """Say why nothing is drawn in a group."""
+        return "drawn elsewhere" if any(self.groups[group]) else "no members"
+
     def first_of(self, node_id: str) -> str:
         """Find a task at the upper border of a group, in its middle; a task or a childless group stands for itself."""
-        return self._border(node_id, {edge.head for edges in self.inner.values() for edge in edges})
+        return self._border(node_id, self._heads)
 
     def last_of(self, node_id: str) -> str:
         """Find a task at the lower border of a group, in its middle; a task or a childless group stands for itself."""
-        return self._border(node_id, {edge.tail for edges in self.inner.values() for edge in edges})
+        return self._border(node_id, self._tails)
 
     def _border(self, node_id: str, inside: set[str]) -> str:
         """Walk into a group, each time to the middle one of the children that are not `inside` it."""
@@ -138,20 +146,17 @@ class Outline:
         return Edge(source, target, around[depth - 1], around[depth] or "", others[depth] or "", is_member=is_member)
 
     def _turn(self, children: list[str], edges: list[Edge]) -> None:
-        """Find the edges of one container that lead up, so that all others have an order."""
+        """Find the edges of one container that lead up; what is no plain edge adapts itself to those that are."""
         numbers = {child: number for number, child in enumerate(children)}
         successors: list[list[int]] = [[] for _ in children]
         for edge in edges:
-            if edge.tail != edge.head and not edge.is_loop:
+            if edge.tail != edge.head and not edge.is_loop and not edge.is_member:
                 successors[numbers[edge.tail]].append(numbers[edge.head])
-        upward = back_edges([list(dict.fromkeys(row)) for row in successors])
-        below = {pair: None for n, row in enumerate(successors) for pair in ((n, m) for m in row) if pair not in upward}
+        upward = back_edges(successors)
+        forward = [[after for after in row if (n, after) not in upward] for n, row in enumerate(successors)]
+        place = {number: place for place, number in enumerate(downward_order(forward))}
         for edge in edges:
-            pair = numbers[edge.tail], numbers[edge.head]
-            if edge.is_loop:
-                edge.is_upward = pair not in below and edge.tail != edge.head
-            else:
-                edge.is_upward = pair in upward
+            edge.is_upward = place[numbers[edge.head]] < place[numbers[edge.tail]]
             edge.is_loop = edge.is_loop or edge.source == edge.target or (edge.is_upward and self._on_cycle(edge))
 
     def _on_cycle(self, edge: Edge) -> bool:
@@ -168,3 +173,57 @@ class Outline:
             elif self._cycle_of.get(node_id) == cycle:
                 return True
         return False
+
+
+def _homes(ids: list[str], groups: Mapping[str, Branches]) -> dict[str, str | None]:
+    """Choose for each id the group in which it is drawn: the innermost, among equals the first."""
+    claims: dict[str, list[str]] = {}
+    for group, branches in groups.items():
+        for member in dict.fromkeys(member for branch in branches for member in branch):
+            claims.setdefault(member, []).append(group)
+    homes: dict[str, str | None] = {}
+    for node_id in ids:
+        found = claims.get(node_id)
+        if found is None or len(found) == 1:
+            homes[node_id] = found[0] if found else TOP
+            continue
+        around = [_all_around(group, claims) for group in found]
+        homes[node_id] = next(group for group in found if not any(group in outer for outer in around))
+    return homes
+
+
+def _all_around(group: str, claims: Mapping[str, list[str]]) -> set[str]:
+    """Collect the groups that hold a group, directly or not, without itself."""
+    found: set[str] = set()
+    stack = list(claims.get(group, ()))
+    while stack:
+        outer = stack.pop()
+        if outer not in found:
+            found.add(outer)
+            stack += claims.get(outer, ())
+    return found
+
+
+def _paths(homes: Mapping[str, str | None]) -> dict[str, tuple[str | None, ...]]:
+    """Spell out the containers around each id."""
+    paths: dict[str, tuple[str | None, ...]] = {}
+    for node_id in homes:
+        stack = [node_id]
+        while (home := homes[stack[-1]]) is not TOP and home not in paths:
+            stack.append(home)
+        while stack:
+            inner = stack.pop()
+            home = homes[inner]
+            paths[inner] = (TOP,) if home is TOP else (*paths[home], home)
+    return paths
+
+
+def _children(
+    ids: list[str], groups: Mapping[str, Branches], homes: Mapping[str, str | None]
+) -> dict[str | None, list[str]]:
+    """List what is drawn directly in each container: in a group as its branches were written."""
+    children: dict[str | None, list[str]] = {TOP: [node_id for node_id in ids if homes[node_id] is TOP]}
+    for group, branches in groups.items():
+        members = dict.fromkeys(member for branch in branches for member in branch)
+        children[group] = [member for member in members if homes[member] == group]
+    return children

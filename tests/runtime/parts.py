@@ -80,3 +80,17 @@ async def background(awaitable: Any) -> AsyncIterator[asyncio.Task[Any]]:
 def now() -> float:
     """Give the loop's time in seconds."""
     return asyncio.get_running_loop().time()
+
+
+async def through(run: Any) -> Any:
+    """Hold a run until it has ended and give its value, or raise what the block raises."""
+    async with run:
+        return await run
+
+
+async def cancel_when(run: Any, *events: asyncio.Event, reason: str | None = None) -> None:
+    """Hold a run, cancel it once the events have happened, and leave."""
+    async with run:
+        for event in events:
+            await event.wait()
+        run.cancel(reason)

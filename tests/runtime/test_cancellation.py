@@ -12,7 +12,7 @@ import pytest
 import graflow_async as g
 from graflow_async import Task, Workflow, parallel, workflow
 from tests.aids.simloop import run_sim
-from tests.runtime.parts import SEEDS, Stay, background, now, timers_left, until
+from tests.runtime.parts import SEEDS, Stay, background, cancel_when, now, through, timers_left, until
 
 
 def pair() -> tuple[Workflow, Stay, Stay]:
@@ -62,8 +62,7 @@ async def test_wait_for_around_a_handle():
     wf, first, second = pair()
     run = wf.start()
     with pytest.raises(TimeoutError):
-        async with run:
-            await asyncio.wait_for(run, 0.05)
+        await asyncio.wait_for(through(run), 0.05)
     assert run.status == "cancelled"
     assert first.cleaned
     assert second.cleaned
@@ -74,11 +73,7 @@ async def test_run_cancel_with_a_reason():
     wf, first, second = pair()
     run = wf.start()
     with pytest.raises(g.GraflowWorkflowCanceledError, match="not needed") as caught:
-        async with run:
-            await begun(first, second)
-            assert run.status == "running"
-            run.cancel("not needed")
-            await run
+        await cancel_when(run, first.began, second.began, reason="not needed")
     assert (caught.value.task_id, caught.value.message) == (None, "not needed")
     assert run.status == "cancelled"
     assert first.cleaned
@@ -92,10 +87,14 @@ async def test_a_block_that_raises_cancels_the_run():
     wf, first, second = pair()
     run = wf.start()
     error = KeyError("mine")
-    with pytest.raises(KeyError) as caught:
+
+    async def hold():
         async with run:
             await begun(first, second)
             raise error
+
+    with pytest.raises(KeyError) as caught:
+        await hold()
     assert caught.value is error
     assert run.status == "cancelled"
     assert first.cleaned
@@ -164,10 +163,9 @@ def test_cancelling_a_run_that_waits(where, seed):
                 Task(name, body, inject_context=True, retry_policy=policy, limits=limits, timeout=timeout)
         limit = g.Rate(1, per=1000) if where == "rate" else 1
         run = wf.start(limits={"api": limit})
+        asyncio.get_running_loop().call_later(5, run.cancel)
         with pytest.raises(g.GraflowWorkflowCanceledError):
-            async with run:
-                await asyncio.sleep(5)
-                run.cancel()
+            await through(run)
         assert now() == 5
         assert timers_left() == []
         assert list(run.results) == []
@@ -252,8 +250,7 @@ def test_cancel_inside_a_group(seed):
         group = parallel(Task("stop", stop, inject_context=True), Task("stay", stay), policy="best_effort")
         run = Workflow("w", group).start()
         with pytest.raises(g.GraflowWorkflowCanceledError, match="bad data") as caught:
-            async with run:
-                pass
+            await through(run)
         assert (caught.value.task_id, caught.value.message) == ("stop", "bad data")
         assert run.status == "cancelled"
         assert "stop" not in run.results
@@ -300,9 +297,5 @@ async def test_channel_works_in_clean_up():
 
     run = Workflow("w", Task("t", body, inject_context=True)).start(max_concurrency=1)
     with pytest.raises(g.GraflowWorkflowCanceledError):
-        async with run:
-            await began.wait()
-            run.cancel()
-            with pytest.raises(g.GraflowWorkflowCanceledError):
-                await run
-            assert await run.channel.get("state") == "rolled back"
+        await cancel_when(run, began)
+    assert await run.channel.get("state") == "rolled back"

@@ -11,7 +11,7 @@ import pytest
 import graflow_async as g
 from graflow_async import Task, Workflow, parallel, task, workflow
 from tests.aids.simloop import run_sim
-from tests.runtime.parts import SEEDS, Stay, now, timers_left
+from tests.runtime.parts import SEEDS, Stay, now, through, timers_left
 
 HOUR = 3600.0
 
@@ -105,8 +105,7 @@ async def test_failures_of_others_are_in_the_mapping():
         Task("bad", bad)
     run = wf.start()
     with pytest.raises(ValueError, match="first"):
-        async with run:
-            pass
+        await through(run)
     assert run.status == "failed"
     assert {name: type(error) for name, error in run.failures.items()} == {"bad": ValueError, "other": KeyError}
     assert run.failures["other"] is second
@@ -194,7 +193,7 @@ async def test_binding_error_is_never_retried():
 
     tasks = (
         Task("inside", body, inject_context=True, max_retries=3),
-        Task("before", lambda nowhere: attempts.append(nowhere), max_retries=3),
+        Task("before", lambda nowhere: attempts.append(nowhere + 1), max_retries=3),
     )
     for each in tasks:
         with pytest.raises(g.BindingError):

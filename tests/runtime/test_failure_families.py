@@ -9,7 +9,7 @@ import pytest
 import graflow_async as g
 from graflow_async import Task, Workflow, workflow
 from tests.aids.simloop import run_sim
-from tests.runtime.parts import SEEDS, Stay, now, timers_left, until
+from tests.runtime.parts import SEEDS, Stay, now, through, timers_left, until
 
 HOUR = 3600.0
 
@@ -256,8 +256,7 @@ def test_run_timeout_names_what_was_running():
             Task("quick", quick)
         run = wf.start(timeout=60)
         with pytest.raises(g.TaskTimeoutError, match=r"60.*'?stay'?") as caught:
-            async with run:
-                pass
+            await through(run)
         assert "quick" not in str(caught.value)
         assert stay.cleaned
         assert run.status == "failed"

@@ -9,7 +9,7 @@ import pytest
 import graflow_async as g
 from graflow_async import Task, Workflow, parallel
 from tests.aids.simloop import run_sim
-from tests.runtime.parts import SEEDS, Stay, now, timers_left, until
+from tests.runtime.parts import SEEDS, Stay, cancel_when, now, timers_left, until
 
 
 class Stubborn:
@@ -50,9 +50,7 @@ def test_swallowing_once_keeps_the_value(seed):
         body, after = Stubborn(swallows=1, value="anyway"), []
         run = Workflow("w", Task("t", body) >> Task("after", after.append)).start()
         with pytest.raises(g.GraflowWorkflowCanceledError):
-            async with run:
-                await body.began.wait()
-                run.cancel()
+            await cancel_when(run, body.began)
         assert run.results == {"t": "anyway"}
         assert after == []
         assert now() == 0
@@ -70,9 +68,7 @@ def test_swallowing_for_ever_is_reported_and_abandoned(late, seed, caplog):
         body = Stubborn(value=late)
         run = Workflow("w", Task("stubborn_one", body)).start(cancel_grace=7)
         with pytest.raises(g.GraflowWorkflowCanceledError, match="why"):
-            async with run:
-                await body.began.wait()
-                run.cancel("why")
+            await cancel_when(run, body.began, reason="why")
         assert now() == 7
         assert body.cancels >= 2
         assert "'stubborn_one'" in caplog.text
@@ -176,9 +172,7 @@ def test_clean_up_has_the_whole_grace(seed):
 
         run = Workflow("w", Task("t", body)).start(cancel_grace=10)
         with pytest.raises(g.GraflowWorkflowCanceledError):
-            async with run:
-                await began.wait()
-                run.cancel()
+            await cancel_when(run, began)
         assert cleaned == [4]
 
     run_sim(main, seed)
@@ -224,9 +218,7 @@ def test_a_stubborn_parent_has_its_children_cancelled():
 
         run = Workflow("w", Task("t", parent, inject_context=True)).start()
         with pytest.raises(g.GraflowWorkflowCanceledError):
-            async with run:
-                await stay.began.wait()
-                run.cancel()
+            await cancel_when(run, stay.began)
         assert stay.cleaned
         await body.end()
 

@@ -1,0 +1,69 @@
+"""What a command prints: values for people, JSON for programs, and keeping stdout clean for the latter."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import pprint
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@contextmanager
+def prints_on_stderr() -> Iterator[None]:
+    """Send what tasks, modules and child processes print to stderr, so that stdout holds the answer alone."""
+    sys.stdout.flush()
+    # The descriptor and not the stream: child processes and extension modules write to it too.
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def for_people(value: Any) -> str:
+    """Show a value: a text as it is, anything else as Python writes it."""
+    return value if isinstance(value, str) else pprint.pformat(value, width=100, sort_dicts=False)
+
+
+def as_json(value: Any) -> str:
+    """Write anything as JSON; what JSON does not know becomes the nearest thing it knows, or its repr."""
+    return json.dumps(_plain(value, ()), ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any, around: tuple[int, ...]) -> Any:
+    """Turn a value into what JSON knows; `around` holds the ids of the containers it lies in."""
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()  # half of a surrogate pair is no text
+    if isinstance(value, float):
+        return value if math.isfinite(value) else repr(value)
+    if id(value) in around:
+        return "..."
+    around = (*around, id(value))
+    if isinstance(value, dict):
+        return {_key(key): _plain(item, around) for key, item in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item, around) for item in cast("list[Any]", value)]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name), around) for f in dataclasses.fields(value)}
+    for method in ("model_dump", "isoformat"):
+        convert = getattr(value, method, None)
+        if callable(convert) and not isinstance(value, type):
+            return _plain(convert(), around)
+    return repr(value)
+
+
+def _key(key: Any) -> str:
+    """Write a key of a mapping; JSON knows texts only."""
+    return key if isinstance(key, str) else str(key)
