@@ -87,7 +87,7 @@ class Graph:
         eager: joins whose policy may end the group before every branch has.
     """
 
-    __slots__ = ("_ancestors", "_routes", "eager", "edges", "numbers", "predecessors_of", "successors_of", "table")
+    __slots__ = ("_ancestors", "_last_numbers", "_routes", "eager", "edges", "numbers", "predecessors_of", "successors_of", "table")
 
     def __init__(self, table: list[Node], successors: list[list[int]], edges: list[tuple[str, str]]) -> None:
         """Take the finished tables of the builder."""
@@ -102,6 +102,7 @@ class Graph:
         self.numbers = {node.id: node.number for node in table}
         self.eager = frozenset(n.number for n in table if n.join is not None and n.join.is_eager)
         self._routes: dict[tuple[Any, ...], Route] = {}
+        self._last_numbers: dict[str, int] = {}
         self._ancestors: dict[int, frozenset[int]] = {}
 
     # -- the view ---------------------------------------------------------------------------------------------
@@ -183,6 +184,15 @@ class Graph:
             message = f"no task {task_id!r} in the workflow{known}"
             raise GraphCompilationError(message)
         return number
+
+    def last_number(self, name: str) -> int:
+        """Give the highest n for which an id `<name>_<n>` is taken; 0 if none is."""
+        known = self._last_numbers.get(name)
+        if known is None:
+            prefix = f"{name}_"
+            tails = [node_id[len(prefix) :] for node_id in self.numbers if node_id.startswith(prefix)]
+            known = self._last_numbers[name] = max((int(t) for t in tails if t.isdecimal()), default=0)
+        return known
 
     def find(self, task: Task[Any, Any]) -> Node | None:
         """Find the node of exactly this task."""

@@ -30,6 +30,7 @@ class RunOptions(TypedDict, total=False):
     run_id: str | None
     listeners: Sequence[Any]
     clock: Clock | None
+    validate: bool
 
 
 def check_options(options: RunOptions) -> None:

@@ -201,6 +201,7 @@ class Run:
             begin=bodies.begin,
             notifier=notifier,
             cancel_grace=options.get("cancel_grace", 10.0),
+            validate=options.get("validate", False),
         )
         link.scheduler = self._scheduler = scheduler
         scheduler.on_cancel = bodies.on_cancel = link.close_portals

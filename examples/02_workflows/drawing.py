@@ -35,8 +35,6 @@ def main() -> None:
 
     wf.show_info()
     print()
-    wf.visualize_dependencies()
-    print()
     print(wf.to_mermaid())
     print()
     print("before load:", wf.graph.predecessors("load"))

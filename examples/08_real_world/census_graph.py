@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 DAMPING = 0.85
 """The part of its importance that a module passes on; the rest is spread evenly over all modules."""
 
+TOLERANCE = 1e-9
+"""A ranking has converged when all scores together, which are 1, change by no more than this in one step."""
+
 
 @dataclass(frozen=True, slots=True)
 class Module:
@@ -72,12 +75,12 @@ class Ranking:
     converged: bool
 
 
-def rank_once(graph: ImportGraph, before: Ranking | None, tolerance: float) -> Ranking:
+def rank_once(graph: ImportGraph, before: Ranking | None) -> Ranking:
     """Go one step on from an earlier ranking, or from everybody being equally important."""
     scores = before.scores if before else graph.even_scores()
     after = graph.pass_on(scores)
     change = sum(abs(new - old) for new, old in zip(after, scores, strict=True))
-    return Ranking(after, (before.turns if before else 0) + 1, change, change <= tolerance)
+    return Ranking(after, (before.turns if before else 0) + 1, change, change <= TOLERANCE)
 
 
 def link_modules(folder: str, facts: Mapping[str, Facts]) -> ImportGraph:

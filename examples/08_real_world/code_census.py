@@ -45,7 +45,6 @@ from graflow_async import (
     task,
 )
 
-TOLERANCE = 1e-9
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -109,7 +108,7 @@ def link(folder: str, scan: Scan) -> ImportGraph:
 @task(max_cycles=200)
 def rank(ctx: SyncTaskExecutionContext, link: ImportGraph, before: Ranking | None = None) -> Ranking:
     """Let importance flow along the imports, one step a turn, until it hardly changes any more."""
-    ranking = rank_once(link, before, TOLERANCE)
+    ranking = rank_once(link, before)
     if not ranking.converged and ctx.can_iterate():
         ctx.next_iteration(before=ranking)
     return ranking
@@ -158,9 +157,7 @@ async def take_census(options: argparse.Namespace) -> dict[str, Any]:
         "started": time.perf_counter(),
     }
     async with census.start(inputs=inputs, limits={"cpu": os.cpu_count() or 1}) as run:
-        if not options.quiet:
-            await show_progress(run.events(), sys.stderr)
-        await run
+        await (run if options.quiet else asyncio.gather(run, show_progress(run.events(), sys.stderr)))
     return run.results["report"]
 
 

@@ -54,7 +54,7 @@ class Endings(Walk):
         else:
             self.deliver_end(instance.then, instance.id, value, instance.key)
         owner = instance.owner
-        if owner is not scope and isinstance(owner, Instance) and (owner.status is not CLOSING or owner.wishes is not None):
+        if owner.status is not CLOSING or owner.wishes is not None:
             _remember(owner, instance, value)
         owner.open -= 1
         if owner.open == 0:
@@ -354,9 +354,9 @@ class Endings(Walk):
         return False
 
 
-def _remember(owner: Instance, child: Instance, value: Any) -> None:
+def _remember(owner: Owner, child: Instance, value: Any) -> None:
     """Keep a child's result for its owner, whose body or next turn may ask for it; items of a map are in its list."""
-    if isinstance(child.then, Awaited) and child.then.handle.is_bulk:
+    if isinstance(owner, Scope) or (isinstance(child.then, Awaited) and child.then.handle.is_bulk):
         return
     if owner.own is None:
         owner.own = {}

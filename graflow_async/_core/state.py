@@ -70,6 +70,9 @@ class Scope:
 
     __slots__ = ("caller", "failures", "finals", "graph", "key", "name", "open", "results", "services", "stop", "then")
 
+    status = Status.CLOSING  # as an owner it is always one whose body has ended, and that wishes nothing more
+    wishes: Wishes | None = None
+
     def __init__(self, key: int, graph: Graph, name: str, caller: Instance | None, then: Then) -> None:
         """Start empty."""
         self.key = key
@@ -188,27 +191,21 @@ class Instance:
         doomed: it was told to stop.
     """
 
-    # No slots: most attributes keep their default, and what is not set costs no time (one instance is made per task).
-    lap: Lap | None = None
+    # No slots: what is not set costs no time (one instance is made per task), so attributes that most instances never
+    # touch keep their default in the class; those that every instance is asked for are set, which makes reading them fast.
     node = -1
-    then: Then = None
     upstream: list[tuple[str, Any]] | None = None
     status = Status.READY
     attempt = 1
     turn = 1
-    open = 0
-    data: tuple[tuple[Any, ...], dict[str, Any] | None] | None = None
-    gates: tuple[Gate, ...] = ()
     value: Any = None
     outcome: Outcome | None = None
     wishes: Wishes | None = None
     own: dict[str, Any] | None = None
     steps: dict[str, Any] | None = None
-    face: Any = None
     started_at = 0.0
     calls_run = False
     awaits_arguments = False
-    doomed = False
 
     def __init__(
         self, key: int, task: Task[Any, Any], task_id: str, owner: Owner, scope: Scope, parent: Instance | None, kind: str
@@ -221,6 +218,13 @@ class Instance:
         self.scope = scope
         self.parent = parent
         self.kind = kind
+        self.open = 0
+        self.lap: Lap | None = None
+        self.then: Then = None
+        self.data: tuple[tuple[Any, ...], dict[str, Any] | None] | None = None
+        self.gates: tuple[Gate, ...] = ()
+        self.face: Any = None
+        self.doomed = False
 
     def __repr__(self) -> str:
         """Show what is needed to find it in a log."""

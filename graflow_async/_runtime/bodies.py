@@ -104,9 +104,12 @@ class Bodies:
         if instance.kind != "async" or self._default_executor is not None:
             return self._finish(lane, instance, self._elsewhere(lane, instance, definition))
         try:
-            args, kwargs = (task.args, task.kwargs) if instance.data is None else instance.data
+            if instance.data is None:
+                args, kwargs = task.args, task.kwargs
+            else:
+                args, kwargs = instance.data
             plan = definition.plan_now or definition.plan
-            if kwargs or len(args) < plan.enough or instance.awaits_arguments:
+            if kwargs or len(args) < plan.enough or (args and instance.awaits_arguments):
                 return self._finish(lane, instance, self._with_arguments(lane, instance, definition))
             if plan.context_first:
                 args = (self.context_for(instance), *args)
@@ -117,7 +120,10 @@ class Bodies:
             context = copy_context()
             future = context.run(coro.send, None)
         except StopIteration as stop:
-            self._returned(lane, instance, stop.value)
+            if instance.face is None:
+                self.completed(instance, stop.value, None)
+            else:
+                self._returned(lane, instance, stop.value)
             return None
         except BaseException as error:  # noqa: BLE001  # every end of a body becomes a fact for the machine
             self._raised(lane, instance, error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sized
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from .._core.events import Called, CancelRequested, HandleDropped
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Items = list[tuple[Task[Any, Any], int]]
 
+_new = object.__new__
 GENERATOR_WINDOW = 1000
 CHUNK = 256
 TIME_SLICE = 0.005
@@ -244,7 +246,7 @@ class Pulls:
             BindingError: text or a mapping by position, nothing to map over, or unequal lengths.
         """
         self._task = task
-        self._fixed = fixed
+        self._keywords = {**(task.kwargs or {}), **fixed} or None
         self._arguments = [_argument(task, value) for value in iterables]
         mapped = [value for is_mapped, value in self._arguments if is_mapped]
         if not mapped:
@@ -257,23 +259,31 @@ class Pulls:
             message = f"map over {task!r}: the iterables have lengths {[s for s in sizes if s is not None]}; they must be equal"
             raise BindingError(message)
         self.is_sized = None not in sizes
-        task.definition.plan.check(task.args + (None,) * len(self._arguments), {**(task.kwargs or {}), **fixed} or None)
+        task.definition.plan.check(task.args + (None,) * len(self._arguments), self._keywords)
 
-    def chunks(self, room: list[int], count: Callable[[str], int]) -> Iterator[Items]:
+    def chunks(self, room: list[int], count: Callable[[str, int], int]) -> Iterator[Items]:
         """Give lists of items, each of at most `room[0]`."""
         sources = [iter(cast("Iterable[Any]", v)) if m else None for m, v in self._arguments]
+        name = self._task.definition.id
+        if len(sources) == 1:
+            rows = zip(cast("Iterator[Any]", sources[0]), strict=False)  # the usual case: one iterable, nothing to compare
+            while chunk := list(islice(rows, room[0])):
+                first = count(name, len(chunk))
+                yield [(self._bound(values), number) for number, values in enumerate(chunk, first)]
+            return
         while True:
-            chunk: Items = []
+            chunk = []
             while len(chunk) < room[0]:
                 values = self._row([next(s, _END) if s is not None else None for s in sources])
                 if values is None:
                     break
-                chunk.append(self._child(values, count))
+                chunk.append(values)
             if not chunk:
                 return
-            yield chunk
+            first = count(name, len(chunk))
+            yield [(self._bound(values), number) for number, values in enumerate(chunk, first)]
 
-    async def achunks(self, room: list[int], count: Callable[[str], int]) -> AsyncIterator[Items]:
+    async def achunks(self, room: list[int], count: Callable[[str, int], int]) -> AsyncIterator[Items]:
         """Do the same where an iterable is asynchronous, one item at a time."""
         sources: list[Any] = [_aiter(v) if m else None for m, v in self._arguments]
         try:
@@ -281,7 +291,7 @@ class Pulls:
                 values = self._row([await _anext(s) if s is not None else None for s in sources])
                 if values is None:
                     return
-                yield [self._child(values, count)]
+                yield [(self._bound(values), count(self._task.definition.id, 1))]
         finally:
             for source in sources:
                 close = getattr(source, "aclose", None)
@@ -298,16 +308,16 @@ class Pulls:
             return None
         return tuple(value if m else fixed for (m, fixed), value in zip(self._arguments, pulled, strict=True))
 
-    def _child(self, values: tuple[Any, ...], count: Callable[[str], int]) -> tuple[Task[Any, Any], int]:
+    def _bound(self, values: tuple[Any, ...]) -> Task[Any, Any]:
         """Bind one item."""
         task = self._task
-        bound: Task[Any, Any] = object.__new__(Task)
+        bound: Task[Any, Any] = _new(Task)
         bound.definition = task.definition
-        bound.args = task.args + values
-        bound.kwargs = {**(task.kwargs or {}), **self._fixed} or None
+        bound.args = task.args + values if task.args else values
+        bound.kwargs = self._keywords
         bound._id = None  # pyright: ignore[reportPrivateUsage]
         bound._is_method = False  # pyright: ignore[reportPrivateUsage]
-        return bound, count(task.definition.id)
+        return bound
 
 
 _END: Any = object()

@@ -140,7 +140,7 @@ class Link:
         self,
         parent: Instance,
         mapped: Mapped[Any],
-        count: Callable[[str], int],
+        count: Callable[[str, int], int],
     ) -> list[Any]:
         """Run a task over iterables as children of a running body."""
         self._refuse_late(parent, repr(mapped))

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .._core.commands import Cancel, Deliver, DropTimer, Finish, Resume, SetTimer, Tell
-from .._core.events import Cancelled, Event, Failed, Parked, TimerFired, Unparked
+from .._core.events import Cancelled, Completed, Event, Failed, Parked, TimerFired, Unparked
 from .._core.machine import Machine
+from .._core.replay import RecordingMachine
 from .._core.state import Batch, Instance, RunState
 from .._core.wishes import Wishes
 from ..protocols import Clock
@@ -55,11 +56,13 @@ class Scheduler:
         begin: Callable[[Lane, Instance], Awaitable[None] | None],
         notifier: Notifier | None,
         cancel_grace: float,
+        validate: bool,
     ) -> None:
         """Put machine, lanes and timers together."""
         self.state = state
-        self.machine = Machine(state)
+        self.machine = RecordingMachine(state) if validate else Machine(state)
         self.machine.observed = notifier is not None
+        self._keeps_events = validate
         self.loop = loop
         self.clock = clock
         self.notifier = notifier
@@ -96,7 +99,10 @@ class Scheduler:
             return await future
 
     def completed(self, instance: Instance, value: Any, wishes: Wishes | None) -> None:
-        """Submit the commonest fact of all, without wrapping it."""
+        """Submit the commonest fact of all, wrapped into an event only if somebody keeps events."""
+        if self._keeps_events:
+            self.submit(Completed(instance.key, value, wishes))
+            return
         perform = self._perform
         for command in self.machine.complete(instance, value, wishes):
             perform[command.__class__](command)

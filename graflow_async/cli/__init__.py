@@ -1,6 +1,6 @@
-"""The command line `graflow-async`: `main` and the hint for those who have not installed the extra; commands live in modules.
+"""The command line `graflow-async`: its entry, and a hint for those who have not installed the extra.
 
-typer comes with the extra `cli`, so nothing outside this package imports it: `import graflow_async` never needs typer.
+Commands live in modules beside this one. typer comes with the extra `cli` and nothing outside this package imports it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 try:
     from .app import call
 except ModuleNotFoundError as error:
-    if error.name is None or error.name.split(".")[0] == __package__.split(".")[0]:
+    if error.name is None or error.name.split(".")[0] == __name__.split(".")[0]:
         raise
     call, _missing = None, error.name
 else:

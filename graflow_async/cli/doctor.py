@@ -128,7 +128,7 @@ async def _redis(url: str) -> Finding:
         return Finding("redis", "problem", f"{REDIS_URL} ({place}): {error}")
     try:
         async with client, asyncio.timeout(_PATIENCE):
-            server = await client.info("server")
+            server = await client.info("server")  # pyright: ignore[reportUnknownMemberType]
     except (RedisError, OSError, TimeoutError) as error:
         return Finding("redis", "problem", f"{place} does not answer: {error or type(error).__name__}")
     return Finding("redis", "ok", f"{server['redis_version']} at {place}")

@@ -63,9 +63,8 @@ def describe(error: BaseException) -> str:
         members = [f"{name}: {describe(failure)}" for name, failure in error.failed.items()]
         text = "; ".join([error.message, *members])
     elif isinstance(error, BaseExceptionGroup):
-        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        text = "; ".join([text, *map(describe, inner)])
-    notes = cast("list[Any]", getattr(error, "__notes__", []))
+        text = "; ".join([text, *map(describe, cast("BaseExceptionGroup[BaseException]", error).exceptions)])
+    notes = cast("list[Any]", getattr(cast("BaseException", error), "__notes__", []))
     places = [note for note in notes if isinstance(note, str) and note.startswith(_NOTE)]
     if places:
         text += f" ({places[0].removeprefix('graflow_async: ')})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from .output import prints_on_stderr
 from .targets import as_workflow, load
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """The languages of a drawing."""
 
     MERMAID = "mermaid"
@@ -46,7 +46,7 @@ def graph(
     *,
     format: FormatOption = Format.ASCII,
     output: Output = None,
-    debug: Debug = False,  # noqa: A002
+    debug: Debug = False,
 ) -> int:
     """Draw a workflow, a task or a flow; nothing is run."""
 

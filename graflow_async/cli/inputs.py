@@ -20,6 +20,8 @@ from .targets import Runnable, as_workflow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+# Not `task(...)`, which runs a plain flow when it is called from plain code.
+_CALL = cast("Any", Task.__call__)  # pyright: ignore[reportUnknownMemberType]
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -119,8 +121,7 @@ def _bind(task: Task[Any, Any], inputs: dict[str, Any]) -> tuple[Expression, dic
         if parameter.is_required
     ]
     try:
-        # Not `task(...)`: calling a plain flow from plain code runs it.
-        bound = cast("Any", Task.__call__)(task, task_id=task.id, **inputs) if inputs else task
+        bound = _CALL(task, task_id=task.id, **inputs) if inputs else task
     except BindingError as error:
         raise UsageError(str(error)) from error
     if open_names:

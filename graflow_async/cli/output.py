@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
 
 @contextmanager
-def prints_on_stderr() -> Iterator[None]:
+def prints_on_stderr() -> Generator[None]:
     """Send what tasks, modules and child processes print to stderr, so that stdout holds the answer alone."""
     sys.stdout.flush()
     # The descriptor and not the stream: child processes and extension modules write to it too.

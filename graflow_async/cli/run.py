@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 import uuid
 from contextlib import nullcontext
@@ -14,12 +13,12 @@ import typer
 from ..errors import DefinitionError, GraflowWorkflowCanceledError
 from ..options import RunOptions
 from ..workflow import Workflow
-from .failures import DONE, UsageError, describe, guarded
+from .failures import DONE, UsageError, guarded
 from .inputs import prepare, read_document, read_pairs
+from .loop import drive
 from .options import Debug, Target
 from .output import as_json, for_people, prints_on_stderr
 from .targets import load
-
 
 Input = Annotated[
     list[str] | None,
@@ -52,7 +51,7 @@ def register(app: typer.Typer) -> None:
 def run(
     target: Target,
     *,
-    input: Input = None,  # noqa: A002  # the option's name
+    input: Input = None,
     inputs_json: InputsJson = None,
     start: Start = None,
     max_concurrency: MaxConcurrency = None,
@@ -100,19 +99,11 @@ def _execute(
     began = time.perf_counter()
     failure: BaseException | None = None
     try:
-        report["value"] = asyncio.run(_drive(workflow, start, options))
+        report["value"] = drive(workflow.run(start or None, **options))
     except BaseException as error:  # noqa: BLE001  # reported as it is, then raised by the caller
         stopped = isinstance(error, (KeyboardInterrupt, asyncio.CancelledError, GraflowWorkflowCanceledError))
         report["status"] = "cancelled" if stopped else "failed"
-        report["error"] = {"type": type(error).__name__, "message": str(error), "line": describe(error)}
+        report["error"] = {"type": type(error).__name__, "message": str(error)}
         failure = error
     report["seconds"] = round(time.perf_counter() - began, 6)
     return report, failure
-
-
-async def _drive(workflow: Workflow, start: list[str] | None, options: RunOptions) -> Any:
-    """Run a workflow; SIGTERM cancels it as Ctrl-C does."""
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await workflow.run(start or None, **options)

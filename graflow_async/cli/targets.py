@@ -10,7 +10,7 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..compose import Expression
 from ..task import Task
@@ -18,7 +18,7 @@ from ..workflow import Workflow
 from .failures import CommandError, UsageError, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from types import ModuleType
 
 Runnable = Workflow | Expression
@@ -46,7 +46,8 @@ def as_workflow(runnable: Runnable) -> Workflow:
     """Give a workflow; a task or an expression becomes one."""
     if isinstance(runnable, Workflow):
         return runnable
-    return Workflow(runnable.id if isinstance(runnable, Task) else "run", runnable)
+    name = cast("Task[Any, Any]", runnable).id if isinstance(runnable, Task) else "run"
+    return Workflow(name, cast("Expression", runnable))
 
 
 def _import(place: str) -> ModuleType:
@@ -96,7 +97,7 @@ def _import_as(name: str, path: Path) -> ModuleType:
 
 
 @contextmanager
-def _telling(place: str) -> Iterator[None]:
+def _telling(place: str) -> Generator[None]:
     """Tell a module that is not there from one that fails."""
     try:
         yield

@@ -58,6 +58,7 @@ class SyncTaskExecutionContext(PlainContext):
         super().__init__(link, instance)
         self._async = TaskExecutionContext(link, instance)
         self._async.count = self.count
+        self._async.count_many = self.count_many
 
     def block(self, function: Callable[..., Awaitable[R]], /, *args: Any) -> R:
         """Run a coroutine function on the run's loop and wait for its value.

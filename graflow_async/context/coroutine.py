@@ -173,7 +173,7 @@ class TaskExecutionContext(PlainContext):
 
     async def _map(self, mapped: Mapped[Any]) -> list[Any]:
         """Run a map as children."""
-        return await self._link.map(self._instance, mapped, self.count)
+        return await self._link.map(self._instance, mapped, self.count_many)
 
     async def _run_workflow(self, workflow: Any, start_node: Any, inputs: Mapping[str, Any]) -> Any:
         """Run a child run."""

@@ -174,9 +174,10 @@ class PlainContext:
                 counts = self._counts
                 if counts is None:
                     counts = self._counts = {}
-                number = counts.get(name, 0) + 1
+                number = counts.get(name) or self._instance.scope.graph.last_number(name)
+                number += 1
                 task_id = f"{name}_{number}"
-                if task_id in self._taken or (self._ids is not None and task_id in self._ids):
+                if self._ids is not None and task_id in self._ids:
                     number = self.count(name)
                     task_id = f"{name}_{number}"
                 else:
@@ -248,11 +249,20 @@ class PlainContext:
         counts = self._counts
         if counts is None:
             counts = self._counts = {}
-        number = counts.get(name, 0) + 1
-        while f"{name}_{number}" in self._taken or (self._ids is not None and f"{name}_{number}" in self._ids):
+        number = (counts.get(name) or self._instance.scope.graph.last_number(name)) + 1
+        while self._ids is not None and f"{name}_{number}" in self._ids:
             number += 1
         counts[name] = number
         return number
+
+    def count_many(self, name: str, number: int) -> int:
+        """Take `number` numbers in a row for automatic ids made of `name`; give the first."""
+        counts = self._counts
+        if counts is None:
+            counts = self._counts = {}
+        first = (counts.get(name) or self._instance.scope.graph.last_number(name)) + 1
+        counts[name] = first + number - 1
+        return first
 
     def unawaited_failure(self) -> BaseException | None:
         """Give what a called child raised that nobody looked at."""

@@ -1,34 +1,20 @@
 """Layout: where the boxes of tasks and groups stand and which way edges run, in units of the caller's sizes.
 
-Each container is laid out for itself, inner ones first, in rows from the top; in the one around it, it is a box among
-others. An edge that crosses the border of a group does so at a *port*: a node without size, in the first or last row.
-What is long passes the rows between through *bends*, nodes without size too, so that no edge runs through a box.
-No colours, no formats.
+Each container is laid out for itself, inner ones first (`frame`); in the one around it, it is a box among others. What
+lies in a frame counts from its own left upper corner; here the frames are put together. No colours, no formats.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .layers import Link, arrange, axes, components, longest_path
+from .frame import TITLE, Builder, Frame, Port, Run, Size
 from .outline import TOP, Edge, Outline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
-WIDEST = 1400.0  # a row wider than this continues in the next
-PAD = 16.0  # between the border of a group and what lies in it
-TITLE = 30.0  # height of a group's title
-APART = 28.0  # between two boxes in a row
-BEND_APART = 12.0  # between an edge and its neighbour in a row
-SHELF = 22.0  # between parts of a container that have no edge between them
-GAP, WIDEST_GAP = 38.0, 96.0  # between two rows: the farther edges run sideways, the more
-LANE = 12.0  # from the axis of a box to where edges that lead up are attached
-LOOP = 34.0  # beside a box that leads to itself
-
-Size = tuple[float, float]
-Run = tuple[float, float, float]  # x, y where it begins, y where it ends, as the edge is followed
-Port = tuple[str, bool]  # the id inside a group that an edge really joins, and whether it crosses the upper border
+Corner = tuple[float, float]
 
 
 class Box:
@@ -36,11 +22,10 @@ class Box:
 
     __slots__ = ("depth", "height", "id", "width", "x", "y")
 
-    def __init__(self, node_id: str, x: float, y: float, size: Size, depth: int) -> None:
+    def __init__(self, node_id: str, corner: Corner, size: Size, depth: int) -> None:
         """Make a box."""
         self.id = node_id
-        self.x = x
-        self.y = y
+        self.x, self.y = corner
         self.width, self.height = size
         self.depth = depth
 
@@ -68,74 +53,62 @@ class Picture:
         self.routes = routes
 
 
-class _Item:
-    """Something in a row of a container: a child, a port or a bend; `x` is its axis, `y` its upper border."""
-
-    __slots__ = ("child", "height", "port", "row", "side", "width", "x", "y")
-
-    def __init__(self, child: str = "", port: Port | None = None, size: Size = (0.0, 0.0), side: float = 0.0) -> None:
-        self.child = child
-        self.port = port
-        self.width, self.height = size
-        self.side = side  # what it keeps free on both sides
-        self.row = 0
-        self.x = 0.0
-        self.y = 0.0
-
-
-class _Wire:
-    """A connection between two items of a container; edges that run alike share it. `path` has its bends too."""
-
-    __slots__ = ("lower", "lower_shift", "path", "runs", "upper", "upper_shift")
-
-    def __init__(self, upper: int, lower: int, upper_shift: float, lower_shift: float) -> None:
-        self.upper = upper
-        self.lower = lower
-        self.upper_shift = upper_shift
-        self.lower_shift = lower_shift
-        self.path: list[int] = []
-        self.runs: list[Run] = []  # from the upper to the lower end
-
-
-WireKey = tuple[str, Port] | tuple[Port | str, Port | str, bool, bool]
-
-
-class _Frame:
-    """A container laid out for itself, with places from its own left upper corner."""
-
-    def __init__(self, size: Size) -> None:
-        self.size = size
-        self.places: dict[str, tuple[float, float]] = {}
-        self.ports: dict[Port, float] = {}
-        self.wires: dict[WireKey, _Wire] = {}
-
-
 def lay_out(outline: Outline, size_of: Callable[[str], Size], title_width: Callable[[str], float]) -> Picture:
     """Lay out a graph.
 
     Args:
         outline: the graph as it is drawn.
-        size_of: gives width and height of a task's box, and of a group's in which nothing is drawn.
+        size_of: gives width and height of a task's box; of a group's, those of what it says where nothing is drawn.
         title_width: gives the least width of a group's box.
     """
-    crossing = _crossing(outline)
-    frames: dict[str | None, _Frame] = {}
+    ports = _ports(outline)
+    frames: dict[str | None, Frame] = {}
     for container in outline.containers:
-        sizes: dict[str, Size] = {}
-        for child in outline.children[container]:
-            frame = frames.get(child)
-            sizes[child] = frame.size if frame else size_of(child)
-        ports = crossing.get(container, {})
-        if container is not TOP and not sizes:
+        if container is not TOP and not outline.children[container]:
             width, height = size_of(container)
-            frames[container] = _Frame((max(width, title_width(container)), height))
+            frames[container] = Frame((max(width, title_width(container)), height + TITLE))
             continue
-        builder = _Builder(outline, container, sizes, frames, ports)
+        builder = Builder(outline, container, frames, size_of, ports.get(container, {}))
         frames[container] = builder.build(0.0 if container is TOP else title_width(container))
-    corners: dict[str | None, tuple[float, float]] = {TOP: (0.0, 0.0)}
+    corners: dict[str | None, Corner] = {TOP: (0.0, 0.0)}
     boxes: list[Box] = []
     for container in reversed(outline.containers):
         left, top = corners[container]
         for child, (x, y) in frames[container].places.items():
             corners[child] = (left + x, top + y)
-    ...
+            size = frames[child].size if outline.is_group(child) else size_of(child)
+            boxes.append(Box(child, corners[child], size, len(outline.path[child]) - 1))
+    routes = [Route(edge, list(_runs(outline, edge, frames, corners))) for edge in outline.edges]
+    return Picture(frames[TOP].size, boxes, routes)
+
+
+def _inside(outline: Outline, node_id: str, home: str | None) -> tuple[str, ...]:
+    """List the containers around an id that lie within another, from outside to inside."""
+    path = outline.path[node_id]
+    return tuple(container for container in path[path.index(home) + 1 :] if container is not None)
+
+
+def _ports(outline: Outline) -> dict[str | None, dict[Port, str]]:
+    """Find where edges cross the borders of groups: group -> port -> the child that the edge comes from or leads to."""
+    found: dict[str | None, dict[Port, str]] = {}
+    for edge in outline.edges:
+        for end, is_above in ((edge.source, edge.is_upward), (edge.target, not edge.is_upward)):
+            around = _inside(outline, end, edge.home)
+            for group, child in zip(around, (*around[1:], end), strict=True):
+                found.setdefault(group, {})[end, is_above] = child
+    return found
+
+
+def _runs(
+    outline: Outline, edge: Edge, frames: Mapping[str | None, Frame], corners: Mapping[str | None, Corner]
+) -> Iterator[Run]:
+    """Follow an edge from its source out of the groups around it, and into those around its target."""
+    if edge.source == edge.target:
+        return
+    leaving = [(group, (edge.source, edge.is_upward)) for group in _inside(outline, edge.source, edge.home)]
+    entering = [(group, (edge.target, not edge.is_upward)) for group in _inside(outline, edge.target, edge.home)]
+    for container, wire in (*reversed(leaving), (edge.home, edge), *entering):
+        left, top = corners[container]
+        runs = frames[container].runs[wire]
+        for x, begin, end in reversed(runs) if edge.is_upward else runs:
+            yield (left + x, top + end, top + begin) if edge.is_upward else (left + x, top + begin, top + end)

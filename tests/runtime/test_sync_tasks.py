@@ -189,7 +189,7 @@ async def test_a_waiting_sync_task_lets_another_run():
     with workflow("w") as wf:
         Task("waits", lambda ctx: ctx.channel.wait("key"), inject_context=True)
         Task("gives", lambda ctx: ctx.channel.set("key", 7), inject_context=True)
-    assert (await asyncio.wait_for(wf.run(max_threads=1), 30))["waits"] == 7
+    assert (await asyncio.wait_for(wf.run(max_threads=1), 2))["waits"] == 7
 
 
 async def test_sync_function_that_returns_an_awaitable():

@@ -1,0 +1,73 @@
+"""A run told again: its events applied to a fresh state give the same state, and the life of each instance in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .commands import Command
+from .events import Event
+from .invariants import check
+from .machine import Machine
+from .state import Gate, RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class RecordingMachine(Machine):
+    """A machine that checks its state after every event and keeps the events: for tests, and for finding bugs.
+
+    Attributes:
+        history: the events, in order.
+    """
+
+    def __init__(self, state: RunState) -> None:
+        """Work on `state`."""
+        super().__init__(state)
+        self.history: list[Event] = []
+
+    def apply(self, event: Event) -> list[Command]:
+        """Work one event into the state.
+
+        Raises:
+            InvalidTransitionError: the event does not fit; nothing was changed.
+            InternalError: the state is not sound afterwards.
+        """
+        out = super().apply(event)
+        self.history.append(event)
+        check(self.state)
+        return out
+
+    def story(self, key: int) -> list[Event]:
+        """Give the events that concern one instance, in order."""
+        return [event for event in self.history if getattr(event, "key", None) == key]
+
+
+def replay(history: Iterable[Event], like: RunState) -> RunState:
+    """Apply events to a fresh state with the name, graph and limits of another one.
+
+    Raises:
+        InvalidTransitionError: the events do not belong to such a run.
+    """
+    state = RunState(like.run_id, like.root.graph, like.root.name, like.max_steps)
+    state.gates = {name: Gate(name, gate.size, gate.per) for name, gate in like.gates.items()}
+    state.base = tuple(state.gates[gate.name] for gate in like.base)
+    machine = RecordingMachine(state)
+    for event in history:
+        machine.apply(event)
+    return state
+
+
+def digest(state: RunState) -> dict[str, Any]:
+    """Give what two states have to agree on to be the same."""
+    return {
+        "results": state.root.results,
+        "failures": {name: repr(error) for name, error in state.root.failures.items()},
+        "finals": state.root.finals,
+        "live": {k: (i.id, i.status, i.turn, i.attempt, i.open) for k, i in state.live.items()},
+        "waiting": {k: (len(b.tasks), b.taken) for k, b in state.batches.items()},
+        "gates": {name: gate.free for name, gate in state.gates.items()},
+        "steps": state.steps,
+        "next_key": state.next_key,
+        "stop": None if state.root.stop is None else state.root.stop.kind,
+    }
