@@ -5,11 +5,13 @@ Only the variables and the ports behind them live here, so that definitions can 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from contextlib import AbstractAsyncContextManager
 
 
 class Block(Protocol):
@@ -66,3 +68,9 @@ def caller() -> Any:
         return None
     face = body.face
     return face if face is not None else body.scope.services.context_for(body)
+
+
+def waiting() -> AbstractAsyncContextManager[None]:
+    """Let the running task, if there is one, hold no slot while the block waits for somebody else."""
+    parent = caller()
+    return nullcontext() if parent is None else parent.parked()

@@ -45,6 +45,7 @@ class Definition:
         kind: how it runs: "async", "thread", "inline", or the name of another executor.
         plan_now: the plan, if it was worked out already (the property `plan` does it).
         is_flow: whether it was written with `@flow`.
+        is_static: whether it was a static method, which binds no `self`.
     """
 
     __slots__ = (
@@ -55,6 +56,7 @@ class Definition:
         "id",
         "inject_context",
         "is_flow",
+        "is_static",
         "kind",
         "limits",
         "max_cycles",
@@ -93,6 +95,7 @@ class Definition:
         self.tags: tuple[str, ...] = ()
         self.description = ""
         self.is_flow = False
+        self.is_static = False
         self.plan_now: Plan | None = None
         if options:
             self._take(options)

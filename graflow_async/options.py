@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .errors import ConfigError
@@ -10,7 +11,7 @@ from .protocols import Clock, Executor
 from .store import KeyValueStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 RESERVED_LIMITS = frozenset({"threads", "run"})
 
@@ -54,7 +55,7 @@ def check_options(options: RunOptions) -> None:
     for name, limit in (options.get("limits") or {}).items():
         _check_limit(name, limit)
     inputs: Any = options.get("inputs")
-    if inputs is not None and not all(isinstance(key, str) for key in dict(inputs)):
+    if inputs is not None and not (isinstance(inputs, Mapping) and all(isinstance(key, str) for key in inputs)):
         message = f"inputs is a mapping of parameter names to values, not {inputs!r}"
         raise ConfigError(message)
     run_id: Any = options.get("run_id")

@@ -174,7 +174,7 @@ class Task(Expression, Generic[P, R]):
     def __get__(self, owner: Any, owner_type: type | None = None) -> Task[..., R]:
         """Bind `self` (or the class) when a method is a task."""
         func = self.definition.func
-        if (owner is None and not isinstance(func, classmethod)) or self.args or self.kwargs:
+        if self.definition.is_static or (owner is None and not isinstance(func, classmethod)) or self.args or self.kwargs:
             return self
         bound: Task[..., R] = _new(Task)
         bound.definition = self.definition.bound_to(owner, owner_type)
@@ -360,7 +360,9 @@ def task(id_or_func: Any = None, /, *, id: str | None = None, **options: Any) ->
             message = f"{func!r} is a task already; to rename it call it: {func!r}(task_id='other')"
             raise BindingError(message)
         if isinstance(func, staticmethod):
-            func = func.__func__
+            made: Task[Any, Any] = Task(name_of(func.__func__) if id is None else id, func.__func__, **options)
+            made.definition.is_static = True
+            return made
         return Task(name_of(func) if id is None else id, func, **options)
 
     return decorate if id_or_func is None else decorate(id_or_func)

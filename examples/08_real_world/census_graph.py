@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def rank_once(graph: ImportGraph, before: Ranking | None) -> Ranking:
     return Ranking(after, (before.turns if before else 0) + 1, change, change <= TOLERANCE)
 
 
-def link_modules(folder: str, facts: Mapping[str, Facts]) -> ImportGraph:
+def link_modules(folder: Path, facts: Mapping[str, Facts]) -> ImportGraph:
     """Make the graph of the imports that stay within the folder; self-imports and others are left out."""
     prefix = _enclosing_packages(folder)
     modules = [_module_of(path, prefix) for path in sorted(facts)]
@@ -100,19 +100,19 @@ def link_modules(folder: str, facts: Mapping[str, Facts]) -> ImportGraph:
     return ImportGraph(modules, edges)
 
 
-def _enclosing_packages(folder: str) -> list[str]:
+def _enclosing_packages(folder: Path) -> list[str]:
     """Name the packages around the files of a folder that is itself a package, outermost first."""
     names: list[str] = []
-    current = os.path.abspath(folder)
-    while os.path.isfile(os.path.join(current, "__init__.py")) and os.path.basename(current):
-        names.insert(0, os.path.basename(current))
-        current = os.path.dirname(current)
+    current = folder.absolute()
+    while current.name and (current / "__init__.py").is_file():
+        names.insert(0, current.name)
+        current = current.parent
     return names
 
 
 def _module_of(path: str, prefix: list[str]) -> Module:
     """Name the module of a path relative to the folder."""
-    parts = prefix + path.removesuffix(".py").split(os.sep)
+    parts = [*prefix, *Path(path).with_suffix("").parts]
     is_package = parts[-1] == "__init__" and len(parts) > 1
     return Module(".".join(parts[:-1] if is_package else parts), path, is_package)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from census_graph import ImportGraph, Ranking
     from census_source import Facts, Problem
@@ -17,11 +18,11 @@ TOP = 20
 LONGEST_LABEL = 48
 
 COLUMN, ROW, HEAD, MARGIN, BAR, VALUE = 7.3, 24, 76, 24, 460, 70
-"""Sizes in the chart, in pixels: a column of text, a row, the space for the title, the border, a full bar, its value."""
+"""Sizes in the chart in pixels: a column of text, a row, the head with the title, the border, a full bar, its value."""
 
 
 def make_report(
-    folder: str, facts: Mapping[str, Facts], problems: Sequence[Problem], graph: ImportGraph, ranking: Ranking
+    folder: Path, facts: Mapping[str, Facts], problems: Sequence[Problem], graph: ImportGraph, ranking: Ranking
 ) -> dict[str, Any]:
     """Put everything together; the same tree gives the same report, in every field.
 
@@ -32,7 +33,7 @@ def make_report(
         graph: the modules and their imports.
         ranking: how important they are.
     """
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "module": printable(module.name),
             "path": printable(module.path),
@@ -48,7 +49,7 @@ def make_report(
     rows.sort(key=lambda row: (-row["importance"], row["module"], row["path"]))
     listed = sorted((printable(p.path), p.kind, printable(p.detail)) for p in problems)
     return {
-        "folder": printable(folder),
+        "folder": printable(str(folder)),
         "python": platform.python_version(),
         "totals": {
             "files": len(rows),

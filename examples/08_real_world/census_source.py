@@ -12,10 +12,11 @@ import stat
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 MAX_BYTES = 16 * 1024 * 1024
 SKIPPED_FOLDERS = frozenset({"__pycache__", "dist-packages", "node_modules", "site-packages"})
@@ -69,7 +70,7 @@ class SourceError(Exception):
         self.detail = detail
 
 
-def find_files(folder: str, limit: int | None = None) -> Tree:
+def find_files(folder: Path, limit: int | None = None) -> Tree:
     """Walk a folder for `.py` files; links to folders are not followed, so loops of them end nowhere.
 
     Args:
@@ -80,24 +81,26 @@ def find_files(folder: str, limit: int | None = None) -> Tree:
     problems: list[Problem] = []
 
     def keep_error(error: OSError) -> None:
-        problems.append(Problem(os.path.relpath(error.filename, folder), "unreadable", error.strerror or str(error)))
+        path = Path(error.filename).relative_to(folder)
+        problems.append(Problem(str(path), "unreadable", error.strerror or str(error)))
 
     for current, folders, names in os.walk(folder, onerror=keep_error):
         folders[:] = [name for name in folders if name not in SKIPPED_FOLDERS and not name.startswith(".")]
         for name in names:
             if name.endswith(".py"):
-                path = os.path.relpath(os.path.join(current, name), folder)
-                if _can_be_read(os.path.join(current, name)):
-                    files.append(path)
+                path = Path(current, name)
+                inside = str(path.relative_to(folder))
+                if _can_be_read(path):
+                    files.append(inside)
                 else:
-                    problems.append(Problem(path, "no file", "a pipe, a socket or a device"))
+                    problems.append(Problem(inside, "no file", "a pipe, a socket or a device"))
     return Tree(sorted(files)[:limit], problems)
 
 
-def _can_be_read(path: str) -> bool:
-    """Tell files from pipes, which would make a reader wait for ever; a broken link is left for the reader to report."""
+def _can_be_read(path: Path) -> bool:
+    """Tell files from pipes, for which a reader would wait for ever; broken links are left for the reader to report."""
     try:
-        return stat.S_ISREG(os.stat(path).st_mode)
+        return stat.S_ISREG(path.stat().st_mode)
     except OSError:
         return True
 
@@ -138,7 +141,7 @@ def read_facts_apart(source: bytes) -> Facts:
 
 
 @contextmanager
-def silent_compiler() -> Iterator[None]:
+def silent_compiler() -> Generator[None]:
     """Ignore what the compiler finds odd in other people's code; filters belong to the process, so use it once."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)

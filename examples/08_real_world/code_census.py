@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import os
 import sys
@@ -36,6 +37,7 @@ from census_source import (
 )
 
 from graflow_async import (
+    ParallelGroupError,
     ProcessDiedError,
     RetryPolicy,
     SyncTaskExecutionContext,
@@ -57,15 +59,15 @@ class Scan:
 
 
 @task
-def discover(folder: str, limit: int | None) -> Tree:
+def discover(folder: Path, limit: int | None) -> Tree:
     """Walk the tree; a plain function, so it runs in a thread."""
     return find_files(folder, limit)
 
 
 @task
-async def scan(ctx: TaskExecutionContext, folder: str, discover: Tree, concurrency: int, parser: str) -> Scan:
+async def scan(ctx: TaskExecutionContext, folder: Path, discover: Tree, concurrency: int, parser: str) -> Scan:
     """Fan out over what was found, one task per file, and fan in: a file that fails is a line in the report."""
-    results = await ctx.map(
+    results: list[Any] = await ctx.map(
         examine, discover.files, folder=folder, parser=parser, max_concurrency=concurrency, return_exceptions=True
     )
     facts: dict[str, Facts] = {}
@@ -86,9 +88,9 @@ async def scan(ctx: TaskExecutionContext, folder: str, discover: Tree, concurren
 
 
 @task(retry_policy=RetryPolicy(max_retries=2, initial_interval=0.05, retry_on=OSError))
-async def examine(path: str, folder: str, parser: str) -> Facts:
+async def examine(path: str, folder: Path, parser: str) -> Facts:
     """Read one file without holding up the loop, then have it parsed by a child task that may block."""
-    async with aiofiles.open(os.path.join(folder, path), "rb") as file:
+    async with aiofiles.open(folder / path, "rb") as file:
         source = await file.read(MAX_BYTES + 1)
     return await PARSERS[parser](source)
 
@@ -100,7 +102,7 @@ PARSERS: dict[str, Task[[bytes], Facts]] = {
 
 
 @task
-def link(folder: str, scan: Scan) -> ImportGraph:
+def link(folder: Path, scan: Scan) -> ImportGraph:
     """Find out who imports whom."""
     return link_modules(folder, scan.facts)
 
@@ -115,22 +117,22 @@ def rank(ctx: SyncTaskExecutionContext, link: ImportGraph, before: Ranking | Non
 
 
 @task
-def report(folder: str, started: float, scan: Scan, link: ImportGraph, rank: Ranking) -> dict[str, Any]:
+def report(folder: Path, started: float, scan: Scan, link: ImportGraph, rank: Ranking) -> dict[str, Any]:
     """Put everything together; only `seconds` tells one run over a tree from another."""
     told = make_report(folder, scan.facts, scan.problems, link, rank)
     return told | {"seconds": round(time.perf_counter() - started, 2)}
 
 
 @task
-def write_json(out: str, report: dict[str, Any]) -> Path:
+def write_json(out: Path, report: dict[str, Any]) -> Path:
     """Write the report for programs."""
-    return _replace(Path(out, "census.json"), json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    return _replace(out / "census.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
 @task
-def write_chart(out: str, report: dict[str, Any]) -> Path:
+def write_chart(out: Path, report: dict[str, Any]) -> Path:
     """Write the chart for people."""
-    return _replace(Path(out, "census.svg"), make_chart(report))
+    return _replace(out / "census.svg", make_chart(report))
 
 
 def _replace(path: Path, text: str) -> Path:
@@ -165,8 +167,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the program and give its exit code."""
     options = _parse(arguments)
     try:
-        os.listdir(options.folder)
-        os.makedirs(options.out, exist_ok=True)
+        next(options.folder.iterdir(), None)
+        options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         return _complain(f"{error.filename}: {error.strerror}", USAGE)
     try:
@@ -174,11 +176,11 @@ def main(arguments: list[str] | None = None) -> int:
             told = asyncio.run(take_census(options))
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
-    except OSError as error:
-        return _complain(f"{error.filename or options.out}: {error.strerror or error}", FAILED)
+    except ParallelGroupError as error:
+        return _complain("; ".join(str(reason) for reason in error.failed.values()), FAILED)
     if not options.quiet:
         print(make_table(told))
-        print(f"{told['seconds']} s; see {Path(options.out, 'census.json')} and {Path(options.out, 'census.svg')}")
+        print(f"{told['seconds']} s; see {options.out / 'census.json'} and {options.out / 'census.svg'}")
     return OK
 
 
@@ -186,8 +188,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="Count a source tree and rank its modules by who imports them.")
     stdlib = sysconfig.get_path("stdlib")
-    parser.add_argument("folder", nargs="?", default=stdlib, help="what to count (default: the standard library)")
-    parser.add_argument("--out", metavar="DIR", default="./census", help="where to write (default: %(default)s)")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=stdlib, help="what to count (default: the standard library)"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default="./census", help="where to write (default: %(default)s)"
+    )
     parser.add_argument("--concurrency", metavar="N", type=_count, default=32, help="files at a time (default: 32)")
     parser.add_argument("--limit", metavar="N", type=_count, help="only the first N files in sorted order")
     parser.add_argument("--processes", action="store_true", help="parse in child processes instead of threads")
@@ -209,6 +215,6 @@ def _complain(text: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what the terminal's encoding does not
     sys.exit(main())

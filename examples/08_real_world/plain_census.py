@@ -11,7 +11,7 @@ import sysconfig
 import time
 from pathlib import Path
 
-from census_graph import TOLERANCE, link_modules, rank_once
+from census_graph import link_modules, rank_once
 from census_report import make_report, totals_line
 from census_source import Facts, Problem, SourceError, find_files, read_facts, silent_compiler
 
@@ -19,7 +19,7 @@ from census_source import Facts, Problem, SourceError, find_files, read_facts, s
 def main() -> int:
     """Take the census and print totals and time."""
     parser = argparse.ArgumentParser(description="Take the census of a source tree, one file after the other.")
-    parser.add_argument("folder", nargs="?", default=sysconfig.get_path("stdlib"))
+    parser.add_argument("folder", nargs="?", type=Path, default=sysconfig.get_path("stdlib"))
     parser.add_argument("--limit", type=int)
     options = parser.parse_args()
     started = time.perf_counter()

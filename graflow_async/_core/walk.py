@@ -313,7 +313,9 @@ class Walk(Admission):
             lap.scope.results[node.id] = values
             self.deliver_from(lap, number, node.id, values)
         else:
-            self.fail_node(lap, number, _group_error(node.id, node.join, values, failed, cause))
+            error = _group_error(node.id, node.join, values, failed, cause)
+            lap.scope.failures.setdefault(node.id, error)
+            self.fail_node(lap, number, error)
         self.leave_lap(lap)
         self.leave(lap.owner)
 

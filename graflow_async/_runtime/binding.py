@@ -136,6 +136,8 @@ def predecessors(instance: Instance) -> list[tuple[str, Any]]:
     """List (id, value) of the direct predecessors that delivered in this pass."""
     lap = instance.lap
     if lap is None:
+        if instance.upstream is None and instance.then is None and instance.parent is not None:
+            return [(instance.parent.id, instance.parent.value)]  # a wished child: its parent has returned
         return instance.upstream or []
     table, values = lap.graph.table, lap.values
     found = [(table[n].id, values[n]) for n in lap.graph.predecessors_of[instance.node] if n in values]

@@ -36,9 +36,10 @@ class Lane:
         abandoned: the body ignored its cancellation; whatever it still does counts for nothing.
         in_thread: the body runs in a thread, which cancelling the lane cannot stop.
         cancels: how often it was cancelled for its present body.
+        is_used: a body has suspended on it, so somebody may know its asyncio task: no other body must run on it.
     """
 
-    __slots__ = ("abandoned", "cancels", "in_thread", "instance", "task", "timed_out")
+    __slots__ = ("abandoned", "cancels", "in_thread", "instance", "is_used", "task", "timed_out")
 
     def __init__(self) -> None:
         """Have no task yet."""
@@ -48,6 +49,7 @@ class Lane:
         self.abandoned = False
         self.in_thread = False
         self.cancels = 0
+        self.is_used = False
 
     def cancel(self) -> None:
         """Throw CancelledError into the body."""
@@ -97,6 +99,8 @@ class Lanes:
     def suspend(self, lane: Lane, instance: Instance) -> None:
         """Note that a body has suspended its lane, and let another lane go on with the queue."""
         lane.instance = instance
+        lane.cancels = 0
+        lane.is_used = True
         self.busy[instance.key] = lane
         self._runnable -= 1
         if instance.doomed:
@@ -171,7 +175,7 @@ class Lanes:
                     await rest
                     if lane.abandoned:
                         return
-                if task is not None and task.cancelling():
+                if lane.is_used or (task is not None and task.cancelling()):
                     retire = True  # a cancelled task carries its cancellation on: it must not meet the next body
                     continue
                 now = clock()

@@ -30,7 +30,7 @@ from .scheduler import Scheduler
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
-LOCAL_KINDS = frozenset({"async", "thread", "inline", "process"})
+PLAIN_KINDS = frozenset({"async", "thread", "inline"})
 _BODY = frozenset({Status.RUNNING, Status.PARKED, Status.RESUMING})
 
 
@@ -104,8 +104,11 @@ class Link:
                     f"task {definition.id!r} asks for limit {name!r}; the run has: {known}; pass limits={{{name!r}: n}}"
                 )
                 raise ConfigError(message)
-        if definition.kind not in LOCAL_KINDS and definition.kind not in self.executors:
-            known = ", ".join(map(repr, sorted({*LOCAL_KINDS, *self.executors} - {"async"})))
+        if definition.kind == "process" and definition.plan.wants_context:
+            message = f"task {definition.id!r} runs in a process, where there is no context; take the parameter away"
+            raise ConfigError(message)
+        if definition.kind not in PLAIN_KINDS and definition.kind not in self.executors:
+            known = ", ".join(map(repr, sorted({*PLAIN_KINDS, *self.executors} - {"async"})))
             message = f"task {definition.id!r} asks for executor {definition.kind!r}; the run has: {known}"
             raise ConfigError(message)
 
@@ -118,10 +121,10 @@ class Link:
         for node in graph.table:
             if node.task is not None:
                 definition = node.task.definition
-                if definition.limits or node.kind not in LOCAL_KINDS:
+                if definition.limits or definition.kind not in PLAIN_KINDS:
                     self.check(definition)
-                if node.kind == "process" and definition.plan.wants_context:
-                    message = f"task {node.id!r} runs in a process, where there is no context; take the parameter away"
+                if node.kind not in PLAIN_KINDS and node.kind not in self.executors:
+                    message = f"task {node.id!r} is in a group with executor {node.kind!r}, which the run does not have"
                     raise ConfigError(message)
 
     # -- children ---------------------------------------------------------------------------------------------

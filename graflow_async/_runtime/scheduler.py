@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("graflow_async.run")
 
-CANCEL_AGAIN_AFTER = 1.0
-CANCEL_AGAIN_TIMES = 3
+CANCEL_AGAIN_WITHIN = 1.0
+EPSILON = 1e-6
 
 
 class Handle(Protocol):
@@ -70,7 +70,7 @@ class Scheduler:
         self.lanes = Lanes(loop, state, context, begin, self.watch)
         self.timers = Timers(clock, lambda token: self.submit(TimerFired(token)))
         self._cancel_grace = cancel_grace
-        self._cancelled_at: dict[int, float] = {}
+        self._told: dict[int, tuple[Lane, float]] = {}
         self._patrol_handle: Any = None
         self._waits: dict[int, _Wait] = {}
         self.on_cancel: Callable[[int], None] = lambda _: None
@@ -172,29 +172,41 @@ class Scheduler:
 
     def watch(self, key: int) -> None:
         """Keep an eye on a body that was told to stop."""
-        self._cancelled_at[key] = self.clock.monotonic()
+        lane = self.lanes.busy.get(key)
+        if lane is None:
+            return
+        self._told[key] = (lane, self.clock.monotonic())
         if self._patrol_handle is None:
-            self._patrol_handle = self.clock.call_later(min(CANCEL_AGAIN_AFTER, self._cancel_grace), self._patrol)
+            self._patrol_handle = self.clock.call_later(self._cancel_grace, self._patrol)
 
     def _patrol(self) -> None:
-        """Cancel again those that were told to stop and did not; give them up when their grace is over."""
+        """Cancel those again whose grace is over; give up those that were cancelled again.
+
+        A body that waits for children has its grace once these have ended: they may be the ones that do not.
+        """
         self._patrol_handle = None
         now = self.clock.monotonic()
-        for key, since in list(self._cancelled_at.items()):
-            lane = self.lanes.busy.get(key)
-            if lane is None:
-                del self._cancelled_at[key]
-            elif now - since >= self._cancel_grace:
+        again = min(self._cancel_grace, CANCEL_AGAIN_WITHIN)
+        for key, (lane, since) in list(self._told.items()):
+            instance = self.state.live.get(key)
+            if instance is None or self.lanes.busy.get(key) is not lane:
+                del self._told[key]
+            elif now - since < self._cancel_grace - EPSILON:
+                continue
+            elif instance.open:
+                self._told[key] = (lane, now)
+            elif lane.in_thread or lane.cancels > 1 or not again:
                 self._abandon(key, lane)
-            elif not lane.in_thread and lane.cancels <= CANCEL_AGAIN_TIMES:
+            else:
                 lane.cancel()
-        if self._cancelled_at:
-            wait = min(CANCEL_AGAIN_AFTER, max(self._cancel_grace, 0.001))
-            self._patrol_handle = self.clock.call_later(wait, self._patrol)
+                self._told[key] = (lane, now - self._cancel_grace + again)
+        if self._told:
+            due = min(since for _, since in self._told.values()) + self._cancel_grace
+            self._patrol_handle = self.clock.call_later(max(due - now, 0.0), self._patrol)
 
     def _abandon(self, key: int, lane: Lane) -> None:
         """Stop waiting for a body that will not end."""
-        self._cancelled_at.pop(key, None)
+        self._told.pop(key, None)
         instance = self.state.live.get(key)
         if instance is None:
             return

@@ -9,6 +9,7 @@ import asyncio
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from ..current import waiting
 from ..errors import ChannelTypeError, StoreError
 from ..store import MISSING, Change, KeyValueStore, Watch
 from ..typed import model_check
@@ -174,7 +175,8 @@ class ChannelWatch:
         return self
 
     async def __anext__(self) -> Change:
-        change = await self._watch.__anext__()
+        async with waiting():
+            change = await self._watch.__anext__()
         bad = change.kind == "set" and self._fits is not None and not self._fits(change.value)
         return Change(change.key[self._start :], None if bad else change.value, change.kind)
 
@@ -327,7 +329,8 @@ class Values:
                 value = await self._channel.get(self._key, MISSING)
                 if value is not MISSING:
                     return value
-            change = await step(self._watch)
+            async with waiting():
+                change = await step(self._watch)
             if change is None:
                 raise StoreError(f"the store was closed while key {self._key!r} of {self._channel!r} was waited for")
             if change.kind == "set":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.state import Instance
 from .._core.wishes import SAME, UNSET, Child, Stop, Wishes
 from .._runtime.calls import ChildHandle
-from .._runtime.link import LOCAL_KINDS, Link, child_of
+from .._runtime.link import PLAIN_KINDS, Link, child_of
 from ..builder import build_graph
 from ..compose import Expression
 from ..errors import (
@@ -25,6 +25,7 @@ from ..task import Mapped, Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
 
 _log = logging.getLogger("graflow_async.task")
 
@@ -166,7 +167,7 @@ class PlainContext:
         if expression.__class__ is Task and not goto and wait and delay is None:
             task: Any = expression
             definition = task.definition
-            if definition.limits or definition.kind not in LOCAL_KINDS:
+            if definition.limits or definition.kind not in PLAIN_KINDS:
                 self._link.check(definition)
             task_id = task._id
             if task_id is None:
@@ -242,6 +243,10 @@ class PlainContext:
             cancelled.__cause__ = error
         self.wishes.stop = Stop("cancelled", error=cancelled)
 
+    def parked(self) -> AbstractAsyncContextManager[None]:
+        """Hold no slot while the block runs: this task waits for somebody."""
+        return self._link.scheduler.parked(self._instance)
+
     # -- for the runtime --------------------------------------------------------------------------------------
 
     def count(self, name: str) -> int:
@@ -304,6 +309,8 @@ class PlainContext:
         new = build_graph([expression], self.count)
         self._link.check_graph(new)
         for node in new.table:
+            if node.task is not None and self._ids is not None and self._ids.get(node.id, node.task) is not node.task:
+                raise DuplicateTaskError(node.id, self._ids[node.id].definition.place, node.task.definition.place)
             other = graph.resembles(node.task) if node.task is not None else None
             if other is not None and node.task is not None:
                 place = other.task.definition.place if other.task is not None else "a group"

@@ -1,12 +1,13 @@
 """Frames: one container laid out for itself, its children in rows from the top.
 
-An edge that crosses the border of a group does so at a *port*, a node without size in the first or the last row. An edge
-over several rows passes those between through *bends*, also without size, so that no edge runs through a box; long
-edges from one box share their bends. Parts without an edge between them stand beside each other.
+An edge crosses the border of a group at a *port*, a node without size in the first or the last row. An edge over
+several rows passes those between through *bends*, without size too, so that no edge runs through a box; long edges from
+one box share their bends. Parts without an edge between them stand beside each other.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -116,8 +117,8 @@ class Builder:
             if edge.source != edge.target:
                 self._connect(edge)
         for port, child in ports.items():
-            ends = (self.numbers[port], 0.0), self._attached(child, port, 0.0)
-            self.wires[port] = _Wire(*(ends if port[1] else ends[::-1]), port[1])
+            outer, inner = (self.numbers[port], 0.0), self._attached(child, port, 0.0)
+            self.wires[port] = _Wire(outer, inner, port[1]) if port[1] else _Wire(inner, outer, port[1])
 
     def _connect(self, edge: Edge) -> None:
         """Make the wire of an edge at home here."""
@@ -223,7 +224,7 @@ class Builder:
         links: dict[tuple[int, int, float, float], Link] = {}
         for wire in wires:
             last = len(wire.path) - 2
-            for index, (upper, lower) in enumerate(zip(wire.path, wire.path[1:], strict=False)):
+            for index, (upper, lower) in enumerate(pairwise(wire.path)):
                 upper_shift = wire.upper_shift if index == 0 else 0.0
                 lower_shift = wire.lower_shift if index == last else 0.0
                 weight = 1.0 if last == 0 else 2.0 if index in {0, last} else 8.0

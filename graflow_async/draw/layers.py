@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _by_mean(row: list[int], fixed: list[int], neighbours: dict[int, list[int]])
 def _crossings(rows: list[list[int]], below: dict[int, list[int]]) -> int:
     """Count how many links cross."""
     count = 0
-    for row, lower in zip(rows, rows[1:], strict=False):
+    for row, lower in pairwise(rows):
         place = {node: index for index, node in enumerate(lower)}
         seen: list[int] = []
         for node in row:
@@ -162,9 +163,7 @@ def _crossings(rows: list[list[int]], below: dict[int, list[int]]) -> int:
     return count
 
 
-def axes(
-    rows: list[list[int]], links: Sequence[Link], gap: Callable[[int, int], float]
-) -> dict[int, float]:
+def axes(rows: list[list[int]], links: Sequence[Link], gap: Callable[[int, int], float]) -> dict[int, float]:
     """Place the axis of each node: near its neighbours, and in its row at least `gap(left, right)` from the next.
 
     Rows are settled one after another, downwards and upwards by turns, each as near to what its neighbours want as the
@@ -174,7 +173,7 @@ def axes(
     for link in links:
         wishes[0].setdefault(link.lower, []).append(link)
         wishes[1].setdefault(link.upper, []).append(link)
-    gaps = [[gap(left, right) for left, right in zip(row, row[1:], strict=False)] for row in rows]
+    gaps = [[gap(left, right) for left, right in pairwise(row)] for row in rows]
     found: dict[int, float] = {}
     for row, spaces in zip(rows, gaps, strict=True):
         start = -sum(spaces) / 2
@@ -187,9 +186,13 @@ def axes(
             for node in rows[index]:
                 near: list[tuple[float, float]] = []
                 if turn != 1:
-                    near += [(found[k.upper] + k.upper_shift - k.lower_shift, k.weight) for k in wishes[0].get(node, ())]
+                    near += [
+                        (found[k.upper] + k.upper_shift - k.lower_shift, k.weight) for k in wishes[0].get(node, ())
+                    ]
                 if turn != 0:
-                    near += [(found[k.lower] + k.lower_shift - k.upper_shift, k.weight) for k in wishes[1].get(node, ())]
+                    near += [
+                        (found[k.lower] + k.lower_shift - k.upper_shift, k.weight) for k in wishes[1].get(node, ())
+                    ]
                 weight = sum(w for _, w in near)
                 wanted.append((sum(x * w for x, w in near) / weight, weight) if near else (found[node], 0.1))
             found.update(zip(rows[index], settle(wanted, gaps[index]), strict=True))

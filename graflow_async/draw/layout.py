@@ -6,6 +6,7 @@ lies in a frame counts from its own left upper corner; here the frames are put t
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from .frame import TITLE, Builder, Frame, Port, Run, Size
@@ -64,12 +65,12 @@ def lay_out(outline: Outline, size_of: Callable[[str], Size], title_width: Calla
     ports = _ports(outline)
     frames: dict[str | None, Frame] = {}
     for container in outline.containers:
-        if container is not TOP and not outline.children[container]:
+        if container is not None and not outline.children[container]:
             width, height = size_of(container)
             frames[container] = Frame((max(width, title_width(container)), height + TITLE))
             continue
         builder = Builder(outline, container, frames, size_of, ports.get(container, {}))
-        frames[container] = builder.build(0.0 if container is TOP else title_width(container))
+        frames[container] = builder.build(title_width(container) if container is not None else 0.0)
     corners: dict[str | None, Corner] = {TOP: (0.0, 0.0)}
     boxes: list[Box] = []
     for container in reversed(outline.containers):
@@ -94,7 +95,7 @@ def _ports(outline: Outline) -> dict[str | None, dict[Port, str]]:
     for edge in outline.edges:
         for end, is_above in ((edge.source, edge.is_upward), (edge.target, not edge.is_upward)):
             around = _inside(outline, end, edge.home)
-            for group, child in zip(around, (*around[1:], end), strict=True):
+            for group, child in pairwise((*around, end)):
                 found.setdefault(group, {})[end, is_above] = child
     return found
 

@@ -67,10 +67,10 @@ def _name(node_id: str, number: int) -> str:
 
 
 def _label(text: str) -> str:
-    """Write a text so that it means itself in quotes: whatever could be grammar, markdown or HTML as a character code."""
+    """Write a text so that it means itself: what could be grammar, markdown or HTML in quotes as a character code."""
     text = printable(text)
     shown: list[str] = []
-    for before, char, after in zip(" " + text, text, text[1:] + " ", strict=True):
+    for before, char, after in zip(" " + text[:-1], text, text[1:] + " ", strict=True):
         in_word = before.isalnum() and after.isalnum() and char in INSIDE_WORDS
         between_words = char == " " and before != " " and after != " "
         shown.append(char if char.isalnum() or in_word or between_words else f"#{ord(char)};")

@@ -64,7 +64,19 @@ class Outline:
         containers: all of them, inner ones before those around them, the whole last.
     """
 
-    __slots__ = ("_cycle_of", "_heads", "_tails", "children", "containers", "edges", "groups", "ids", "inner", "number", "path")
+    __slots__ = (
+        "_cycle_of",
+        "_heads",
+        "_tails",
+        "children",
+        "containers",
+        "edges",
+        "groups",
+        "ids",
+        "inner",
+        "number",
+        "path",
+    )
 
     def __init__(self, graph: Graph) -> None:
         """Read a graph's drawn view."""
@@ -74,8 +86,8 @@ class Outline:
         homes = _homes(self.ids, self.groups)
         self.path = _paths(homes)
         self.children = _children(self.ids, self.groups, homes)
-        self.containers: list[str | None] = sorted(self.groups, key=lambda group: -len(self.path[group]))
-        self.containers.append(TOP)
+        innermost_first = sorted(self.groups, key=lambda group: -len(self.path[group]))
+        self.containers: list[str | None] = [*innermost_first, TOP]
         self._cycle_of = {member: number for number, cycle in enumerate(graph.cycles) for member in cycle}
         self.edges = list(self._read_edges(graph.edges, homes))
         self.inner: dict[str | None, list[Edge]] = {container: [] for container in self.containers}
@@ -209,12 +221,12 @@ def _paths(homes: Mapping[str, str | None]) -> dict[str, tuple[str | None, ...]]
     paths: dict[str, tuple[str | None, ...]] = {}
     for node_id in homes:
         stack = [node_id]
-        while (home := homes[stack[-1]]) is not TOP and home not in paths:
+        while (home := homes[stack[-1]]) is not None and home not in paths:
             stack.append(home)
         while stack:
             inner = stack.pop()
             home = homes[inner]
-            paths[inner] = (TOP,) if home is TOP else (*paths[home], home)
+            paths[inner] = (TOP,) if home is None else (*paths[home], home)
     return paths
 
 

@@ -44,9 +44,9 @@ def to_svg(graph: Graph, name: str) -> str:
     boxes = {box.id: box for box in picture.boxes}
     tasks = [box for box in picture.boxes if not outline.is_group(box.id)]
     groups = [box for box in picture.boxes if outline.is_group(box.id)]
+    size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-        f' role="img" aria-label="{escape_xml(name)}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{escape_xml(name)}">',
         f"<title>{escape_xml(name)}</title>",
         f'<rect class="paper" width="{width}" height="{height}" rx="6" fill="{BACKGROUND}"/>',
         f'<g transform="translate({_number(MARGIN)} {_number(MARGIN)})" font-family="{FONT}">',
@@ -61,7 +61,7 @@ def to_svg(graph: Graph, name: str) -> str:
 
 
 def to_html(graph: Graph, name: str) -> str:
-    """Draw a graph, under a name, for a notebook: a picture that scrolls, and the same as text for who cannot see it."""
+    """Draw a graph, under a name, for a notebook: a picture that scrolls, and the same as text."""
     return (
         '<div class="graflow-graph">\n'
         f'<div style="max-width:100%;overflow:auto">\n{to_svg(graph, name)}\n</div>\n'

@@ -15,6 +15,9 @@ from tests.reference.program import Expr, Par, Policy, Program, Ref, Script, Seq
 Phase = Literal["start", "end", "cut"]
 PATIENCE = 20.0
 """Seconds after which a run is taken to hang."""
+MAX_STEPS = 1000
+"""Turns after which a run is taken to go on for ever; no program has nearly as many."""
+SHOWN_STEPS = 300
 
 
 class PlannedError(Exception):
@@ -54,6 +57,8 @@ class Trial:
         lines = [f"  ended {ending}", f"  results {self.results}", f"  failures {self.failures}"]
         marks = {"start": "+", "end": "-", "cut": "x"}
         steps = [f"{marks[e.phase]}{e.task_id}.{e.cycle}.{e.attempt}" for e in self.log]
+        more = len(steps) - SHOWN_STEPS
+        steps[SHOWN_STEPS:] = [f"... and {more} more"] if more > 0 else []
         return "\n".join([*lines, "  log " + " ".join(steps)])
 
 
@@ -193,7 +198,7 @@ async def perform(program: Program) -> Trial:
     """Run a program for real and collect what can be seen."""
     trial = Trial()
     wf = Building(program, trial).workflow()
-    run = wf.start(program.start, max_concurrency=program.max_concurrency)
+    run = wf.start(program.start, max_concurrency=program.max_concurrency, max_steps=MAX_STEPS)
     try:
         async with asyncio.timeout(PATIENCE), run:
             trial.value = await run

@@ -140,19 +140,22 @@ def test_101_at_least_counts_successes(failing, passes, style):
 
 async def test_101_a_quorum_cancels_the_rest():
     """SPEC 2.6: `at_least(2, cancel_rest=True)` ends as soon as two have succeeded."""
-    log = []
+    log, waiting = [], asyncio.Event()
     with workflow("w") as wf:
 
         @task
         async def a():
+            await waiting.wait()
             return "a"
 
         @task
         async def b():
+            await waiting.wait()
             return "b"
 
         @task
         async def never():
+            waiting.set()
             try:
                 await asyncio.Event().wait()
             finally:
