@@ -24,7 +24,7 @@ from benchmarks.worker import measure_apart
 SCHEMA = 1
 DEADLINE = 240.0
 PEER_ROUNDS = 3
-PEER_DEADLINE = 90.0
+PEER_DEADLINE = 180.0
 
 PeerCells = dict[tuple[str, int], dict[str, str]]
 

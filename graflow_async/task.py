@@ -247,13 +247,17 @@ class Mapped(Expression, Generic[R_co]):
         Raises:
             ConfigError: a bound below 1.
         """
-        return Mapped(
+        changed = Mapped(
             self.task,
             self.iterables,
             self.fixed,
             max_concurrency=self.max_concurrency if max_concurrency is None else max_concurrency,
             return_exceptions=self.return_exceptions if return_exceptions is None else return_exceptions,
         )
+        block = open_block.get()
+        if block is not None:
+            block.add_expression(changed, (self,))
+        return changed
 
     @property
     def node(self) -> Task[Any, Any]:

@@ -36,7 +36,6 @@ def main() -> None:
     wf.show_info()
     print()
     print(wf.to_mermaid())
-    print()
     print("before load:", wf.graph.predecessors("load"))
     print("after extract:", wf.graph.successors("extract"))
     print("value:", wf.execute())

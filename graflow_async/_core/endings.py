@@ -130,6 +130,8 @@ class Endings(Walk):
             self.out.append(Tell("failed", instance.id, scope, instance, error))
         if scope.stop is not None:
             scope.failures.setdefault(instance.id, error)
+            if isinstance(then, Awaited):
+                self.out.append(Deliver(then.handle, then.base + instance.key, "error", error))
         elif isinstance(then, Awaited):
             self.out.append(Deliver(then.handle, then.base + instance.key, "error", error))
             if isinstance(owner, Instance) and owner.status is CLOSING:
@@ -251,10 +253,10 @@ class Endings(Walk):
         if self.observed:
             self.out.append(Tell("cancelled", instance.id, instance.scope, instance))
         lap, then = instance.lap, instance.then
-        if instance.scope.stop is not None:
-            pass
-        elif isinstance(then, Awaited):
+        if isinstance(then, Awaited):
             self.out.append(Deliver(then.handle, then.base + instance.key, "cancelled", None))
+        elif instance.scope.stop is not None:
+            pass
         elif isinstance(then, Judged):
             self.leave_lap(then.lap)
         elif lap is not None:

@@ -199,7 +199,9 @@ class Bodies:
         plan: Plan = task.definition.plan
         args, kwargs = (task.args, task.kwargs) if instance.data is None else instance.data
         if instance.awaits_arguments:
-            args = await self._drive(lane, instance, None, _awaited(instance, args), None)
+            given = (*args, *(kwargs or {}).values())
+            values = await self._drive(lane, instance, None, _awaited(instance, given), None)
+            args, kwargs = values[: len(args)], dict(zip(kwargs or (), values[len(args) :], strict=True))
         wanted = plan.open_parameters(len(args), kwargs or ())
         context = self.context_for(instance) if plan.wants_context else None
         if not wanted and not plan.context_names:

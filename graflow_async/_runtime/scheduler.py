@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("graflow_async.run")
 
-CANCEL_AGAIN_WITHIN = 1.0
+CANCEL_AGAIN_AT = 0.9
 EPSILON = 1e-6
 
 
@@ -177,32 +177,34 @@ class Scheduler:
             return
         self._told[key] = (lane, self.clock.monotonic())
         if self._patrol_handle is None:
-            self._patrol_handle = self.clock.call_later(self._cancel_grace, self._patrol)
+            self._patrol_handle = self.clock.call_later(self._cancel_grace * CANCEL_AGAIN_AT, self._patrol)
 
     def _patrol(self) -> None:
-        """Cancel those again whose grace is over; give up those that were cancelled again.
+        """Cancel those again whose grace is nearly over, and give up those whose grace is over.
 
         A body that waits for children has its grace once these have ended: they may be the ones that do not.
         """
         self._patrol_handle = None
-        now = self.clock.monotonic()
-        again = min(self._cancel_grace, CANCEL_AGAIN_WITHIN)
+        now, grace = self.clock.monotonic(), self._cancel_grace
+        wake = now + grace
         for key, (lane, since) in list(self._told.items()):
             instance = self.state.live.get(key)
             if instance is None or self.lanes.busy.get(key) is not lane:
                 del self._told[key]
-            elif now - since < self._cancel_grace - EPSILON:
                 continue
-            elif instance.open:
+            due = since + grace
+            if instance.open and now >= due - EPSILON:
                 self._told[key] = (lane, now)
-            elif lane.in_thread or lane.cancels > 1 or not again:
+                continue
+            if now >= due - EPSILON:
                 self._abandon(key, lane)
-            else:
+                continue
+            again = since + grace * CANCEL_AGAIN_AT
+            if lane.cancels == 1 and not lane.in_thread and now >= again - EPSILON:
                 lane.cancel()
-                self._told[key] = (lane, now - self._cancel_grace + again)
+            wake = min(wake, due if lane.cancels > 1 or lane.in_thread else again)
         if self._told:
-            due = min(since for _, since in self._told.values()) + self._cancel_grace
-            self._patrol_handle = self.clock.call_later(max(due - now, 0.0), self._patrol)
+            self._patrol_handle = self.clock.call_later(max(wake - now, 0.0), self._patrol)
 
     def _abandon(self, key: int, lane: Lane) -> None:
         """Stop waiting for a body that will not end."""

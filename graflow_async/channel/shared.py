@@ -6,6 +6,7 @@ Functions that a user hands in (of `update`, of `wait`) run on the loop.
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -15,7 +16,7 @@ from ..store import MISSING, Change, KeyValueStore, Watch
 from ..typed import model_check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
     from contextlib import AbstractAsyncContextManager
 
 M = TypeVar("M")
@@ -126,7 +127,7 @@ class Channel:
         Raises:
             LockTimeoutError: on entering, if it is not to be had within `timeout` seconds (None: wait for ever).
         """
-        return self.store.lock(self.prefix + key, timeout)
+        return _held(self.store.lock(self.prefix + key, timeout))
 
     async def wait(
         self,
@@ -159,6 +160,15 @@ class Channel:
         what happens from now on, enter it first: `async with channel.watch() as changes`.
         """
         return ChannelWatch(self.store.watch(self.prefix + (key or ""), exact=key is not None), self.prefix)
+
+
+@asynccontextmanager
+async def _held(lock: AbstractAsyncContextManager[int]) -> AsyncGenerator[int, None]:
+    """Hold a lock; while it has to be waited for, the running task holds no slot."""
+    async with AsyncExitStack() as stack:
+        async with waiting():
+            fence = await stack.enter_async_context(lock)
+        yield fence
 
 
 class ChannelWatch:

@@ -117,7 +117,7 @@ def _folder(folder: Path) -> Finding:
 async def _redis(url: str) -> Finding:
     """Greet the server that the environment names."""
     if not url:
-        return Finding("redis", "info", f"{REDIS_URL} is not set; runs stay in one process")
+        return Finding("redis server", "info", f"{REDIS_URL} is not set; runs stay in one process")
     place = _without_password(url)
     import redis.asyncio  # slow to import, and most runs never need it
     from redis.exceptions import RedisError
@@ -125,13 +125,13 @@ async def _redis(url: str) -> Finding:
     try:
         client = redis.asyncio.from_url(url, socket_connect_timeout=_PATIENCE, socket_timeout=_PATIENCE)
     except ValueError as error:
-        return Finding("redis", "problem", f"{REDIS_URL} ({place}): {error}")
+        return Finding("redis server", "problem", f"{REDIS_URL} ({place}): {error}")
     try:
         async with client, asyncio.timeout(_PATIENCE):
             server = await client.info("server")  # pyright: ignore[reportUnknownMemberType]
     except (RedisError, OSError, TimeoutError) as error:
-        return Finding("redis", "problem", f"{place} does not answer: {error or type(error).__name__}")
-    return Finding("redis", "ok", f"{server['redis_version']} at {place}")
+        return Finding("redis server", "problem", f"{place} does not answer: {error or type(error).__name__}")
+    return Finding("redis server", "ok", f"{server['redis_version']} at {place}")
 
 
 def _without_password(url: str) -> str:

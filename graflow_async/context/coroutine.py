@@ -71,8 +71,9 @@ class TaskExecutionContext(PlainContext):
         if self.failures is None:
             self.failures = []
         child = child_of(expression, self.count)
-        child.awaits_arguments = any(isinstance(a, ChildHandle) for a in args)
         if child.task is not None:
+            given = (*child.task.args, *(child.task.kwargs or {}).values())
+            child.awaits_arguments = any(isinstance(value, ChildHandle) for value in given)
             self._link.check(child.task.definition)
         elif child.graph is not None:
             self._link.check_graph(child.graph)

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = [sys.executable, "-m", "graflow_async"]
 MODULE = '''
 """Workflows for the tests of the command line."""
 
@@ -149,6 +148,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.command = [sys.executable, "-m", "graflow_async"]
         self.environment = {
             **{k: v for k, v in os.environ.items() if k not in {"GRAFLOW_REDIS_URL", "NO_COLOR", "FORCE_COLOR"}},
             "PYTHONPATH": str(ROOT),
@@ -157,7 +157,7 @@ class Project:
 
     def __call__(self, *arguments: str, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*COMMAND, *arguments],
+            [*self.command, *arguments],
             cwd=self.folder,
             env={**self.environment, **environment},
             input=stdin,
@@ -169,7 +169,7 @@ class Project:
 
     def popen(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*self.command, *arguments],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,

@@ -60,7 +60,7 @@ def test_a_healthy_machine(project: Any) -> None:
     assert version("typer") in findings["extra cli"]["detail"]
     assert "EventLoop" in findings["event loop"]["detail"]
     assert str(project.folder) in findings["folder"]["detail"]
-    assert findings["redis"]["state"] == "info"
+    assert findings["redis server"]["state"] == "info"
 
 
 def test_the_report_for_people_has_a_line_for_each_finding(project: Any) -> None:
@@ -73,7 +73,7 @@ def test_the_report_for_people_has_a_line_for_each_finding(project: Any) -> None
 
 def test_a_server_that_answers(project: Any, redis_url: str) -> None:
     """The server named by the environment is greeted and its version reported."""
-    finding = findings_of(project("doctor", "--json", GRAFLOW_REDIS_URL=redis_url))["redis"]
+    finding = findings_of(project("doctor", "--json", GRAFLOW_REDIS_URL=redis_url))["redis server"]
     assert finding["state"] == "ok"
     assert finding["detail"].startswith("6.2")
 
@@ -90,7 +90,7 @@ def test_a_server_that_answers(project: Any, redis_url: str) -> None:
 def test_a_server_that_does_not_answer_is_a_problem(project: Any, url: str, word: str) -> None:
     """An unreachable server or a wrong address fails the check, and the password is never shown."""
     done = project("doctor", "--json", GRAFLOW_REDIS_URL=url)
-    finding = findings_of(done)["redis"]
+    finding = findings_of(done)["redis server"]
     assert (done.returncode, finding["state"]) == (1, "problem")
     assert word in finding["detail"]
     assert "hush" not in done.stdout + done.stderr

@@ -61,8 +61,8 @@ def test_version(project: Any) -> None:
         (["run"], ["python -m graflow_async run --help"]),
         (["run", "flows:sums", "--bogus"], ["--bogus", "run --help"]),
         (["run", "flows:sums", "extra"], ["extra"]),
-        (["run", "flows:sums", "--timeout", "soon"], ["--timeout", "soon"]),
-        (["run", "flows:sums", "--max-concurrency", "1.5"], ["--max-concurrency", "1.5"]),
+        (["run", "flows:sums", "--timeout", "soon"], ["--timeout", "run --help"]),
+        (["run", "flows:sums", "--max-concurrency", "1.5"], ["--max-concurrency", "run --help"]),
         (["graph", "flows:sums", "--format", "png"], ["--format", "png", "mermaid", "svg"]),
     ],
 )

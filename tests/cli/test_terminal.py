@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tests.cli.conftest import COMMAND
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # Makes the terminal on stdin the controlling one, so that its keys become signals.
 ON_TERMINAL = """
 import fcntl, os, sys, termios
@@ -54,7 +54,7 @@ def on_terminal(project: Any, *arguments: str) -> Iterator[Terminal]:
     master, slave = os.openpty()
     try:
         child = subprocess.Popen(
-            [sys.executable, "-c", ON_TERMINAL, *COMMAND, *arguments],
+            [sys.executable, "-c", ON_TERMINAL, *project.command, *arguments],
             cwd=project.folder,
             env={**project.environment, "TERM": "xterm-256color"},
             stdin=slave,
@@ -74,8 +74,10 @@ def test_help_is_coloured_and_fits(project: Any) -> None:
     with on_terminal(project, "run", "--help") as terminal:
         screen = terminal.read_all()
     assert terminal.child.returncode == 0
-    assert "--inputs-json" in screen
     assert "\x1b[" in screen
+    lines = COLOUR.sub("", screen).splitlines()
+    assert any("--inputs-json" in line for line in lines)
+    assert max(map(len, lines)) == int(project.environment["COLUMNS"])
 
 
 def test_a_run_prints_its_value(project: Any) -> None:
@@ -99,6 +101,6 @@ def test_ctrl_c_on_the_keyboard(project: Any) -> None:
     with on_terminal(project, "run", "flows:patient") as terminal:
         terminal.read_until("started")
         terminal.type(b"\x03")
-        screen = terminal.read_all()
+        screen = terminal.read_all().replace("^C", "")  # the terminal shows the key
     assert terminal.child.returncode == 130
     assert screen.splitlines()[-2:] == ["cleaned up", "error: interrupted"]
