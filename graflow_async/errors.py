@@ -27,6 +27,7 @@ All of them survive pickling with their attributes and notes.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, cast
 
 if TYPE_CHECKING:
@@ -220,7 +221,16 @@ class InvalidTransitionError(InternalError):
 
 
 def note(error: BaseException, text: str) -> None:
-    """Add a PEP 678 note once, however often the error passes by."""
+    """Add a PEP 678 note once, however often the error passes by; an exception that refuses notes stays as it is."""
     notes = cast("list[str]", getattr(error, "__notes__", []))
     if text not in notes:
-        error.add_note(text)
+        with suppress(Exception):
+            error.add_note(text)
+
+
+def text_of(error: BaseException) -> str:
+    """Give the text of an exception, whatever its own `__str__` does."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # noqa: BLE001  # a user's exception may do anything
+        return type(error).__name__

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TOP = 20
 LONGEST_LABEL = 48
 
-COLUMN, ROW, HEAD, MARGIN, BAR, VALUE = 7.3, 24, 76, 24, 460, 70
+COLUMN, ROW, HEAD, MARGIN, BAR, VALUE = 7.6, 24, 76, 24, 460, 70
 """Sizes in the chart in pixels: a column of text, a row, the head with the title, the border, a full bar, its value."""
 
 

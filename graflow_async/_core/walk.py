@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from ..errors import GraflowRuntimeError, ParallelGroupError
+from ..errors import GraflowRuntimeError, ParallelGroupError, text_of
 from ..graph import Graph, Join
 from ..policy import GroupPolicy, MemberResult, Verdict
 from ..route import Route
@@ -381,10 +381,17 @@ def _group_error(
     names = ", ".join(failed) or "none"
     message = f"group {group_id!r} failed by policy {label}: {len(values)}/{total} succeeded; failed: {names}"
     if cause is not None:
-        message = f"group {group_id!r} failed by its policy {label}: {cause}"
-    errors = [e if isinstance(e, Exception) else GraflowRuntimeError(repr(e)) for e in failed.values()]
+        message = f"group {group_id!r} failed by its policy {label}: {text_of(cause)}"
+    errors = [e if isinstance(e, Exception) else _as_exception(e) for e in failed.values()]
     if cause is not None and isinstance(cause, Exception):
         errors.append(cause)
     error = ParallelGroupError(message, errors or [GraflowRuntimeError(message)], group_id, failed, values)
     error.__cause__ = cause
     return error
+
+
+def _as_exception(error: BaseException) -> GraflowRuntimeError:
+    """Wrap what is no Exception, which a group of exceptions does not take."""
+    wrapped = GraflowRuntimeError(f"{type(error).__name__}: {text_of(error)}")
+    wrapped.__cause__ = error
+    return wrapped

@@ -15,7 +15,7 @@ from .._core.state import Instance
 from ..compose import Expression
 from ..current import running
 from ..definition import Definition
-from ..errors import BindingError, ConfigError, GraflowRuntimeError, note
+from ..errors import BindingError, ConfigError, GraflowRuntimeError, note, text_of
 from ..plan import Plan
 from ..protocols import Clock, Executor, Job, TimerHandle
 from .binding import Binder
@@ -325,7 +325,9 @@ class Bodies:
             own.__cause__ = error
             error = own
         elif isinstance(error, (SystemExit, GeneratorExit)):
-            wrapped = GraflowRuntimeError(f"task {instance.id!r} raised {error!r}; a task cannot end the program")
+            wrapped = GraflowRuntimeError(
+                f"task {instance.id!r} raised {type(error).__name__} {text_of(error)}; a task cannot end the program"
+            )
             wrapped.__cause__ = error
             error = wrapped
         if isinstance(error, _Upstream):

@@ -68,6 +68,7 @@ class Lanes:
         context: Context,
         begin: Callable[[Lane, Instance], Awaitable[None] | None],
         watch: Callable[[int], None],
+        crash: Callable[[BaseException], None],
     ) -> None:
         """Work for one run.
 
@@ -76,6 +77,7 @@ class Lanes:
             state: where batches become instances.
             context: the contextvars that lanes run in.
             begin: runs a body as far as it goes without suspending, tells the machine if it has ended, else gives the rest.
+            crash: ends a run in which something happened that must not.
             watch: keeps an eye on a body (by its key) that was told to stop.
         """
         self._loop = loop
@@ -83,6 +85,7 @@ class Lanes:
         self._context = context
         self._begin = begin
         self._watch = watch
+        self._crash = crash
         self._queue: deque[Instance | Batch] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._runnable = 0
@@ -183,6 +186,8 @@ class Lanes:
                     await asyncio.sleep(0)
                     now = clock()
                     until = now + TIME_SLICE
+        except Exception as error:  # noqa: BLE001  # a body's failure is a fact; what arrives here is our own
+            self._crash(error)
         except asyncio.CancelledError:
             if not lane.abandoned and not (task is not None and task.cancelling()):
                 raise

@@ -14,6 +14,7 @@ from .._core.machine import Machine
 from .._core.replay import RecordingMachine
 from .._core.state import Batch, Instance, RunState
 from .._core.wishes import Wishes
+from ..errors import InternalError, text_of
 from ..protocols import Clock
 from .lanes import Lane, Lanes, too_late
 from .listeners import Notifier
@@ -67,7 +68,7 @@ class Scheduler:
         self.clock = clock
         self.notifier = notifier
         self.done: asyncio.Future[Finish] = loop.create_future()
-        self.lanes = Lanes(loop, state, context, begin, self.watch)
+        self.lanes = Lanes(loop, state, context, begin, self.watch, self.crash)
         self.timers = Timers(clock, lambda token: self.submit(TimerFired(token)))
         self._cancel_grace = cancel_grace
         self._told: dict[int, tuple[Lane, float]] = {}
@@ -88,8 +89,21 @@ class Scheduler:
 
     def submit(self, event: Event) -> None:
         """Work a fact in and carry out what follows."""
-        for command in self.machine.apply(event):
-            self._perform[command.__class__](command)
+        try:
+            for command in self.machine.apply(event):
+                self._perform[command.__class__](command)
+        except Exception as error:
+            self.crash(error)
+            raise
+
+    def crash(self, error: BaseException) -> None:
+        """End the run at once: something that must not happen has happened, and waiting would be for ever."""
+        logger.critical("run %s broke; please report this", self.state.run_id, exc_info=error)
+        failure = InternalError(f"run {self.state.run_id} broke: {type(error).__name__}: {text_of(error)}; please report this")
+        failure.__cause__ = error
+        if not self.done.done():
+            self.done.set_result(Finish("failed", None, failure))
+        self.cancel_lanes()
 
     async def park(self, instance: Instance, future: asyncio.Future[Any]) -> Any:
         """Await something on behalf of a body; while it waits, the body holds no slot."""
@@ -104,8 +118,12 @@ class Scheduler:
             self.submit(Completed(instance.key, value, wishes))
             return
         perform = self._perform
-        for command in self.machine.complete(instance, value, wishes):
-            perform[command.__class__](command)
+        try:
+            for command in self.machine.complete(instance, value, wishes):
+                perform[command.__class__](command)
+        except Exception as error:
+            self.crash(error)
+            raise
 
     @asynccontextmanager
     async def parked(self, instance: Instance) -> AsyncIterator[None]:
@@ -137,9 +155,10 @@ class Scheduler:
             self._waits.pop(instance.key, None)
 
     def cancel_lanes(self) -> None:
-        """Give up every lane that is still busy; the last resort when the loop itself is closing."""
-        for key, lane in list(self.lanes.busy.items()):
-            self._abandon(key, lane)
+        """Cancel every busy lane and stop waiting for it."""
+        for lane in list(self.lanes.busy.values()):
+            self.lanes.abandon(lane)
+            lane.cancel()
 
     def close(self) -> None:
         """Forget timers."""

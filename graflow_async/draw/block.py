@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 BETWEEN = 3  # columns between two blocks
-UNIFORM = 30  # blocks of one line are set in columns unless one is wider than this
+UNIFORM = 30  # blocks in several rows are set in columns unless one is wider than this
 
 Bundle = tuple[list[int], list[int]]  # columns above and columns below of which each is joined with each
 
@@ -50,12 +50,13 @@ def beside(blocks: Iterable[tuple[int, Block]]) -> list[str]:
 
 
 def shelved(blocks: Sequence[Block], limit: int) -> Block:
-    """Set blocks beside each other, and below when the line is full; short ones in columns."""
+    """Set blocks beside each other, and below when the page is full, then in columns if they are small."""
     if len(blocks) == 1:
         return blocks[0]
     one_line = all(len(block.lines) == 1 for block in blocks)
     widest = max((block.width for block in blocks), default=0)
-    cell = widest if one_line and widest <= UNIFORM else 0
+    in_columns = widest <= UNIFORM and sum(block.width + BETWEEN for block in blocks) - BETWEEN > limit
+    cell = widest if in_columns else 0
     shelves: list[list[tuple[int, Block]]] = []
     left = 0
     for block in blocks:

@@ -25,8 +25,10 @@ EDGE_APART, BEND_APART = 18.0, 12.0  # between an edge and a box, and between tw
 SHELF = 24.0  # between parts that stand below each other
 GAP, WIDEST_GAP, SLOPE = 38.0, 96.0, 0.07  # between two rows: the farther edges run sideways, the more
 LANE = 12.0  # from the axis of a box to where edges of another kind are attached
+STRAIGHT = 8.0  # how much more than at its ends an edge wants to be straight between its bends
+ASIDE = 0.001  # how much edges that lead up or only show membership want to be straight: the others come first
 LOOP = 34.0  # beside a box that leads to itself
-UNIFORM = 260.0  # boxes without edges are set in columns unless one is wider than this
+UNIFORM = 260.0  # parts in several rows are set in columns unless one is wider than this
 
 Size = tuple[float, float]
 Run = tuple[float, float, float]  # x, y where it begins, y where it ends
@@ -77,12 +79,15 @@ class _Item:
 class _Wire:
     """A connection of two items, by number, with the distances from their axes; `path` goes through its bends."""
 
-    __slots__ = ("kind", "lower", "lower_shift", "path", "upper", "upper_shift")
+    __slots__ = ("is_main", "kind", "lower", "lower_shift", "path", "upper", "upper_shift")
 
-    def __init__(self, upper: tuple[int, float], lower: tuple[int, float], kind: object) -> None:
+    def __init__(
+        self, upper: tuple[int, float], lower: tuple[int, float], kind: object = None, *, is_main: bool = True
+    ) -> None:
         self.upper, self.upper_shift = upper
         self.lower, self.lower_shift = lower
         self.kind = kind  # only wires of one kind share bends
+        self.is_main = is_main
         self.path: list[int] = []
 
 
@@ -118,7 +123,7 @@ class Builder:
                 self._connect(edge)
         for port, child in ports.items():
             outer, inner = (self.numbers[port], 0.0), self._attached(child, port, 0.0)
-            self.wires[port] = _Wire(outer, inner, port[1]) if port[1] else _Wire(inner, outer, port[1])
+            self.wires[port] = _Wire(outer, inner) if port[1] else _Wire(inner, outer)
 
     def _connect(self, edge: Edge) -> None:
         """Make the wire of an edge at home here."""
@@ -126,7 +131,8 @@ class Builder:
         tail = self._attached(edge.tail, (edge.source, edge.is_upward), lane)
         head = self._attached(edge.head, (edge.target, not edge.is_upward), lane)
         kind = edge.is_upward, edge.is_loop, edge.is_member
-        self.wires[edge] = _Wire(head, tail, kind) if edge.is_upward else _Wire(tail, head, kind)
+        upper, lower = (head, tail) if edge.is_upward else (tail, head)
+        self.wires[edge] = _Wire(upper, lower, kind, is_main=not any(kind))
 
     def _attached(self, child: str, port: Port, lane: float) -> tuple[int, float]:
         """Say where an edge joins a child: at its axis or lane, or at the port that leads on to what lies in it."""
@@ -220,16 +226,18 @@ class Builder:
         return list(range(first, len(self.items)))
 
     def _links(self, wires: Sequence[_Wire]) -> list[Link]:
-        """Cut the wires into pieces between neighbouring rows; long ones want to be straight most."""
+        """Cut the wires into pieces between neighbouring rows; the more of them share a piece, the straighter it is."""
         links: dict[tuple[int, int, float, float], Link] = {}
         for wire in wires:
             last = len(wire.path) - 2
             for index, (upper, lower) in enumerate(pairwise(wire.path)):
                 upper_shift = wire.upper_shift if index == 0 else 0.0
                 lower_shift = wire.lower_shift if index == last else 0.0
-                weight = 1.0 if last == 0 else 2.0 if index in {0, last} else 8.0
+                importance = 1.0 if wire.is_main else ASIDE
                 key = upper, lower, upper_shift, lower_shift
-                links.setdefault(key, Link(upper, lower, upper_shift, lower_shift, weight))
+                link = links.setdefault(key, Link(upper, lower, upper_shift, lower_shift, importance))
+                if 0 < index < last:
+                    link.weight += STRAIGHT * importance
         return list(links.values())
 
     def _gap(self, left: int, right: int) -> float:
@@ -261,7 +269,7 @@ class Builder:
     def _shelve(self, parts: Sequence[Sequence[int]], sizes: Sequence[Size]) -> Size:
         """Set parts beside each other, and below when the row is full; give the size of it all."""
         widest = max((width for width, _ in sizes), default=0.0)
-        in_columns = all(len(part) == 1 for part in parts) and widest <= UNIFORM
+        in_columns = widest <= UNIFORM and sum(width + APART for width, _ in sizes) > WIDEST
         x = y = shelf = whole = 0.0
         for part, (width, height) in zip(parts, sizes, strict=True):
             cell = widest if in_columns else width

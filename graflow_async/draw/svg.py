@@ -27,6 +27,7 @@ TASK_HEIGHT, TASK_LEAST, TASK_PAD = 34.0, 60.0, 12.0
 TITLE_PAD, TITLE_BASE = 14.0, 20.0  # of a group's title, from the left and from above
 NOTE_HEIGHT = 26.0  # what a group says in which nothing is drawn
 ARROW, ARROW_HALF = 8.0, 4.0
+LEAN = 3.0  # an edge that runs less than this sideways is drawn straight
 LOOP_HEIGHT, LOOP_WIDTH = 8.0, 32.0
 BACKGROUND, INK, SOFT = "#ffffff", "#1b2733", "#5c6b7a"
 TASK_FILL, TASK_LINE = "#eaf2fd", "#4b7bb5"
@@ -106,10 +107,12 @@ def _group_box(box: Box) -> Iterator[str]:
 
 def _group_text(box: Box, outline: Outline) -> Iterator[str]:
     """Write the title of a group, readable where an edge crosses it, and what it says if nothing is drawn in it."""
-    halo = f' paint-order="stroke" stroke="{GROUP_FILLS[box.depth % 2]}" stroke-width="4"'
-    x, y = box.x + TITLE_PAD, box.y + TITLE_BASE
+    x, y, label = box.x + TITLE_PAD, box.y + TITLE_BASE, _label(box.id)
+    place = f'x="{_number(x - 2)}" y="{_number(y - TITLE_SIZE)}"'
+    size = f'width="{_number(_text_width(label, TITLE_SIZE) + 4)}" height="{_number(TITLE_SIZE + 4)}"'
     yield f'<g class="group-title" data-id="{escape_xml(box.id)}">'
-    yield _text(_label(box.id), x, y, TITLE_SIZE, SOFT, f' font-weight="600"{halo}', anchor="start")
+    yield f'<rect class="paper" {place} {size} fill="{GROUP_FILLS[box.depth % 2]}"/>'
+    yield _text(label, x, y, TITLE_SIZE, SOFT, ' font-weight="600"', anchor="start")
     if not outline.children[box.id]:
         note = outline.note(box.id)
         yield _text(note, box.x + box.width / 2, box.y + box.height - NOTE_HEIGHT / 2, TITLE_SIZE, SOFT)
@@ -162,7 +165,7 @@ def _curve(runs: Sequence[Run], *, has_head: bool) -> tuple[str, str]:
     # The line ends where the head begins: at once if the last run has no length.
     last_begin = last_begin if abs(tip - last_begin) > ARROW else tip - back
     for next_x, next_begin, next_end in (*runs[1:-1], (last_x, last_begin, tip - back)):
-        if abs(next_x - x) < 0.5:
+        if abs(next_x - x) <= LEAN:
             end = next_end
             continue
         if end != y:
@@ -174,7 +177,7 @@ def _curve(runs: Sequence[Run], *, has_head: bool) -> tuple[str, str]:
     if end != y:
         parts.append(f"V{_number(end)}")
     half = f"{_number(ARROW_HALF)}"
-    head = f"M{_number(last_x)} {_number(tip)}l-{half} {_number(-back)}h{_number(2 * ARROW_HALF)}z" if has_head else ""
+    head = f"M{_number(x)} {_number(tip)}l-{half} {_number(-back)}h{_number(2 * ARROW_HALF)}z" if has_head else ""
     return "".join(parts), head
 
 

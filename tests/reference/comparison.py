@@ -18,7 +18,7 @@ def differences(program: Program, expected: Expected, trial: Trial) -> list[str]
         *_counts(expected, trial),
         *_results(program, expected, trial),
         *_order(expected, trial),
-        *_tidiness(program, trial),
+        *_tidiness(program, expected, trial),
     ]
 
 
@@ -111,12 +111,18 @@ def _order(expected: Expected, trial: Trial) -> Iterator[str]:
             yield f"{started} became ready together and started as {sorted(started, key=first.__getitem__)}"
 
 
-def _tidiness(program: Program, trial: Trial) -> Iterator[str]:
-    """Check limits, and that nothing of the run is left when it has ended."""
+def _tidiness(program: Program, expected: Expected, trial: Trial) -> Iterator[str]:
+    """Check limits, that a stop stops, and that nothing of the run is left when it has ended."""
     if program.max_concurrency and trial.peak > program.max_concurrency:
         yield f"{trial.peak} bodies ran at once, {program.max_concurrency} were allowed"
     if trial.active:
         yield f"{trial.active} bodies were still running at the end"
+    stop = _stop_of(expected, trial)
+    if stop.kind in {"terminated", "cancelled"} and stop.id not in expected.revisited:
+        last = max((position for position, entry in enumerate(trial.log) if entry.task_id == stop.id), default=0)
+        started = [entry for entry in trial.log[last:] if entry.phase == "start"]
+        if started:
+            yield f"started after {stop.id} had stopped the run: {_shown(started)}"
     if trial.late:
         yield f"bodies went on after the end: {_shown(trial.late)}"
 

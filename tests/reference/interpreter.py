@@ -13,15 +13,28 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 from tests.reference.drawing import Drawing
-from tests.reference.expected import Execution, Expected, Scope
+from tests.reference.expected import ANY, Execution, Expected, Scope
 from tests.reference.history import History
+from tests.reference.judgement import judge, key_of
 from tests.reference.outcome import AmbiguousError, Blocked, Done, Failed, Outcome, together
-from tests.reference.program import Element, Expr, Par, Program, Ref, Seq, Turn, elements, name_of
+from tests.reference.program import Element, Expr, Par, Policy, Program, Ref, Seq, Turn, elements, name_of
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a branch stands: the outermost drawn group around it, and the vertices that lie beyond that group."""
+
+    group: str
+    beyond: set[str]
+
+
+NOWHERE = Home("", set())
+"""The home of branches that are not drawn: they have the whole drawn graph to jump to."""
 
 
 class Interpreter:
@@ -102,22 +115,20 @@ class Interpreter:
 
     # ------------------------------------------------------------------ chains and groups
 
-    def element(self, element: Element, past: int, scopes: tuple[Scope, ...], beyond: set[str]) -> Outcome:
-        """Run a task or a group; `beyond` are the vertices after the drawn group that encloses it."""
+    def element(self, element: Element, past: int, scopes: tuple[Scope, ...], home: Home) -> Outcome:
+        """Run a task or a group."""
         if isinstance(element, Ref):
             return self.visit(element.id, past, scopes)
-        return self._group(element, past, scopes, beyond)
+        return self._group(element, past, scopes, home)
 
-    def sequence(
-        self, parts: list[Element], past: int, scopes: tuple[Scope, ...], beyond: set[str] | None = None
-    ) -> Outcome:
-        """Run parts one after another: a branch of a group, or an expression added at run time.
+    def sequence(self, parts: list[Element], past: int, scopes: tuple[Scope, ...], home: Home | None = None) -> Outcome:
+        """Run parts one after another: a branch of a group (at home there), or an expression added at run time.
 
-        A jump replaces the rest. Inside a branch (`beyond` is known) a jump to a part of it walks on from there.
+        A jump replaces the rest. Inside a branch a jump to a part of it walks on from there.
         """
         position, done = 0, Done(past)
         while position < len(parts):
-            outcome = self.element(parts[position], done.past, scopes, beyond or set())
+            outcome = self.element(parts[position], done.past, scopes, home or NOWHERE)
             if not isinstance(outcome, Done):
                 return outcome
             done = outcome
@@ -125,60 +136,47 @@ class Interpreter:
             if done.jumps:
                 names = [name_of(part) for part in parts]
                 targets = [name_of(t) for t in done.jumps if not isinstance(t, Seq)]
-                if beyond is not None and len(targets) == 1 and targets[0] in names:
+                if home and len(targets) == 1 and targets[0] in names:
                     position = names.index(targets[0])
                     done = Done(done.past)
                 else:
-                    return self._instead(done, scopes, beyond or set())
+                    return self._instead(done, scopes, home or NOWHERE)
         return done
 
-    def _instead(self, jumper: Done, scopes: tuple[Scope, ...], beyond: set[str]) -> Outcome:
-        """Run the targets of a jump in the jumper's place, without what lies beyond the enclosing group."""
+    def _instead(self, jumper: Done, scopes: tuple[Scope, ...], home: Home) -> Outcome:
+        """Run the targets of a jump in the jumper's place, without what lies beyond the enclosing group.
+
+        A target from which the way leads back into the enclosing group runs the group's members again. Whether that
+        is a group within the group is not written down, so the value is open, and a tolerant policy is refused.
+        """
         nursery = Scope()
         outcomes: list[Outcome] = []
+        is_reentered = False
         for target in self.rng.sample(jumper.jumps, len(jumper.jumps)):
-            reachable = self.drawing.without(beyond - {name_of(part) for part in elements(target)})
+            names = {name_of(part) for part in elements(target)}
+            reachable = self.drawing.without(home.beyond - names)
+            is_reentered |= any(home.group in reachable.after(name) for name in names & reachable.nodes.keys())
             outcomes.append(self._target(target, jumper.past, (*scopes, nursery), reachable))
-        return together(outcomes, jumper.past, nursery)
+        outcome = together(outcomes, jumper.past, nursery)
+        if not is_reentered:
+            return outcome
+        group = self.drawing.nodes[home.group]
+        if isinstance(group, Par) and group.policy != Policy():
+            raise AmbiguousError(f"{home.group} is entered again from inside")
+        return replace(outcome, value=ANY) if isinstance(outcome, Done) else outcome
 
-    def _group(self, group: Par, past: int, scopes: tuple[Scope, ...], beyond: set[str]) -> Outcome:
+    def _group(self, group: Par, past: int, scopes: tuple[Scope, ...], home: Home) -> Outcome:
         """Run every branch, then judge by the policy."""
         inside = Scope()
         outcomes: dict[str, Outcome] = {}
         for member in self.rng.sample(group.members, len(group.members)):
             parts = elements(member)
-            outcomes[name_of(parts[-1])] = self.sequence(parts, past, (*scopes, inside), beyond)
-        branches = {name_of(elements(m)[-1]): elements(m) for m in group.members}
-        failed = {key: one for key, one in outcomes.items() if isinstance(one, Failed)}
-        good = {key: one for key in branches if isinstance(one := outcomes[key], Done)}
-        is_blocked = len(failed) + len(good) < len(outcomes)
-        policy = group.policy
-        ended = past
-        for one in [*failed.values(), *good.values()]:
-            ended |= one.past
-        need = 1 if policy.kind == "first" else policy.need
-        races = policy.kind == "first" or policy.cancel_rest
-        fatal = [one for key, one in failed.items() if policy.kind == "strict" or key in policy.names]
-        if is_blocked:
-            if fatal or races:
-                raise AmbiguousError(f"a stop inside {group.name} may be cancelled before it happens")
-            return Blocked()
-        verdict = frozenset({("group failed", group.name)})
-        if fatal:
-            inside.cuts += [cause for one in fatal for cause in one.causes]
-            return Failed(ended, tuple(inside.cuts), verdict)
-        if policy.kind in {"at_least", "first"} and len(good) < need:
-            return Failed(ended, (ended,), verdict)
-        if races:
-            if len(good) > need:
-                raise AmbiguousError(f"several members can win in {group.name}")
-            won = 0
-            for one in good.values():
-                won |= one.past
-            inside.cuts.append(won)
-        self.history.tolerated |= {key for key in failed if branches[key] == [Ref(key)]}
-        value = {key: one.value for key, one in good.items()}
-        return Done(ended, value, {group.name: value})
+            outcomes[key_of(member)] = self.sequence(parts, past, (*scopes, inside), home)
+        outcome = judge(group, outcomes, past, inside)
+        if isinstance(outcome, Done):
+            lonely = {member.id for member in group.members if isinstance(member, Ref)}
+            self.history.tolerated |= {key for key in lonely if isinstance(outcomes[key], Failed)}
+        return outcome
 
 
 @dataclass
@@ -239,8 +237,8 @@ class Pass:
     def _vertex(self, name: str, past: int) -> Outcome:
         """Run a vertex and let it release what follows."""
         outside = self.world.drawing.nodes.keys() - self.drawing.nodes.keys()
-        beyond = self.world.drawing.after(name) | outside
-        outcome = self.world.element(self.drawing.nodes[name], past, self.scopes, beyond)
+        home = Home(name, self.world.drawing.after(name) | outside)
+        outcome = self.world.element(self.drawing.nodes[name], past, self.scopes, home)
         if isinstance(outcome, Done):
             self.left[name] = outcome.past
             if outcome.jumps:

@@ -8,7 +8,7 @@ from tests.reference.build import perform
 from tests.reference.comparison import differences, report
 from tests.reference.generator import PROFILES, Profile, random_program
 
-SEEDS = {"dag": 150, "groups": 200, "dynamic": 150, "jumps": 250, "failures": 250, "stops": 200, "all": 250}
+SEEDS = {"dag": 150, "groups": 200, "dynamic": 150, "jumps": 350, "failures": 300, "stops": 200, "all": 350}
 BLOCK = 50
 
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 SEEDS = range(10)
+HANGS_AFTER = 2.0
 
 
 class Crowd:
@@ -64,17 +65,24 @@ async def until(condition: Callable[[], Any], turns: int = 10_000) -> None:
 
 @asynccontextmanager
 async def background(awaitable: Any) -> AsyncIterator[asyncio.Task[Any]]:
-    """Await something in a task of its own, which is seen through at the end."""
+    """Await something in a task of its own, which is cancelled and seen through at the end."""
 
     async def wait() -> Any:
         return await awaitable
 
+    before = asyncio.all_tasks()
     task = asyncio.create_task(wait())
     try:
         yield task
     finally:
         task.cancel()
-        await asyncio.wait([task])
+        _, hanging = await asyncio.wait([task], timeout=HANGS_AFTER)
+        if hanging:
+            for other in asyncio.all_tasks() - before:
+                other.cancel()  # one test shall fail, not the rest of the suite wait
+            await asyncio.wait([task])
+            message = "it cannot be cancelled"
+            raise AssertionError(message)
 
 
 def now() -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ def kinds(events) -> list[tuple[str, str | None]]:
     return [(type(event).__name__, event.task_id) for event in events]
 
 
-async def read(run: g.Run) -> list[g.Event]:
+async def read(run: g.Run) -> list[Any]:
     return [event async for event in run.events()]
 
 
@@ -41,6 +42,22 @@ async def test_the_story_of_a_run():
     assert (events[2].value, events[-1].status, events[-1].error) == (1, "completed", None)
     with pytest.raises(dataclasses.FrozenInstanceError):
         events[0].run_id = "other"
+
+
+TOLD = (
+    ("TaskStarted", "flaky", 2),
+    ("TaskRetrying", "flaky", 1),
+    ("Emitted", "flaky", 1),
+    ("Progress", "flaky", 1),
+    ("TaskCompleted", "flaky", 1),
+    ("TaskIterated", "loops", 2),
+    ("TaskCompleted", "loops", 1),
+    ("GroupFinished", "race", 1),
+    ("TaskFailed", "bad", 1),
+    ("GroupFinished", "tolerant", 1),
+    ("TaskSkipped", "skipped", 1),
+    ("RunFinished", None, 1),
+)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -89,20 +106,7 @@ def test_every_kind_of_event(seed):
 
     events = run_sim(main, seed)
     told = kinds(events)
-    for kind, task_id, count in (
-        ("TaskStarted", "flaky", 2),
-        ("TaskRetrying", "flaky", 1),
-        ("Emitted", "flaky", 1),
-        ("Progress", "flaky", 1),
-        ("TaskCompleted", "flaky", 1),
-        ("TaskIterated", "loops", 2),
-        ("TaskCompleted", "loops", 1),
-        ("GroupFinished", "race", 1),
-        ("TaskFailed", "bad", 1),
-        ("GroupFinished", "tolerant", 1),
-        ("TaskSkipped", "skipped", 1),
-        ("RunFinished", None, 1),
-    ):
+    for kind, task_id, count in TOLD:
         assert told.count((kind, task_id)) == count, (kind, task_id)
     by_kind = {type(event).__name__: event for event in events}
     assert (by_kind["TaskRetrying"].delay, str(by_kind["TaskRetrying"].error)) == (5, "once")

@@ -96,6 +96,7 @@ async def test_a_long_chain_does_not_starve_the_loop():
 
 
 def lanes_of(run: g.Run):
+    assert run._scheduler is not None
     return run._scheduler.lanes
 
 

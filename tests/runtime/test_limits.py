@@ -76,7 +76,7 @@ def test_parked_parents_free_their_slot(seed):
     async def main():
         crowd = Crowd()
 
-        async def level(ctx, depth):
+        async def level(ctx, depth) -> int:
             with crowd:
                 await asyncio.sleep(1)
             if depth == 0:

@@ -66,8 +66,14 @@ async def test_odd_exceptions_are_failures_like_others(error, shape, executor):
             assert run.results["ParallelGroup_1"] == {"ok": None}
             assert list(run.failures) == ["bad"]
             return
-        inner = caught.exceptions[0] if isinstance(caught, ParallelGroupError) else caught
-        assert error is inner or error is inner.__cause__
+        assert caught is not None
+        inner = caught
+        if isinstance(caught, ParallelGroupError):
+            inner = caught.exceptions[0]
+            assert type(caught.failed["bad"]) in {type(error), g.GraflowRuntimeError}
+        found = [inner, inner.__cause__]
+        # Python itself makes a new GeneratorExit when one passes through suspended coroutines.
+        assert error in found or (isinstance(error, GeneratorExit) and type(error) in map(type, found))
         assert run.status == "failed"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -31,7 +31,7 @@ class Stuck:
 
 
 @pytest.fixture
-async def stuck() -> Iterator[Stuck]:
+async def stuck() -> AsyncIterator[Stuck]:
     """Give a body that blocks, which is let go at the end of the test at the latest."""
     body = Stuck()
     yield body

@@ -35,7 +35,11 @@ def test_114_values_come_back_as_they_went_in():
             channel = ctx.channel
             assert {key: channel.get(key, "missing") for key in VALUES} == VALUES
             assert isinstance(channel.get("t"), tuple)
-            assert (channel.get("missing"), channel.get("missing", 3), channel.get("missing", default=4)) == (None, 3, 4)
+            assert (channel.get("missing"), channel.get("missing", 3), channel.get("missing", default=4)) == (
+                None,
+                3,
+                4,
+            )
             assert set(channel.keys()) == set(VALUES)
             assert channel.exists("n")
             assert (channel.delete("n"), channel.delete("n"), channel.exists("n")) == (True, False, False)

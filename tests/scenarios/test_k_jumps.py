@@ -160,9 +160,7 @@ def test_a_jump_out_of_a_branch_runs_the_target_in_its_place(style):
     """The lead's rule 5: the target and what it releases run, except what lies after the group."""
     log = []
     with workflow("w") as wf:
-        rest, other, after, away, behind, root = noting(
-            style, log, "rest", "other", "after", "away", "behind", "root"
-        )
+        rest, other, after, away, behind, root = noting(style, log, "rest", "other", "after", "away", "behind", "root")
         root >> parallel(jumping(style, log, "jump", "away") >> rest, other).set_group_name("g") >> after
         away >> behind
     style.run(wf, "root")

@@ -1,6 +1,6 @@
 """The samples of seed 000 (dynamic task generation) with `async def` tasks, awaited."""
 
-# ruff: noqa: T201, B023  # the samples print, and bind loop variables late, as their readers do
+# ruff: noqa: B023  # the samples print, and bind loop variables late, as their readers do
 
 from __future__ import annotations
 

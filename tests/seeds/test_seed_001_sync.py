@@ -1,6 +1,9 @@
 """The samples of seed 001 (runtime graph changes) as they are written there, with plain `def` tasks."""
 
-# ruff: noqa: T201  # the samples print
+# The samples are kept as their readers write them: they print, bind loop variables late, name results first.
+# ruff: noqa: T201, TRY301
+# Annotated for the async context while their tasks are plain functions, they are right only when run.
+# pyright: reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The samples of seed 002 (advanced patterns) with `async def` tasks, awaited."""
 
-# ruff: noqa: B023  # the samples bind loop variables late
+# the samples bind loop variables late
 
 from __future__ import annotations
 
@@ -159,7 +159,11 @@ async def test_ab_testing_workflows():
 
 @pytest.mark.parametrize(
     ("flags", "order"),
-    [({"validate", "enrich"}, ["extract", "validate", "enrich"]), ({"enrich"}, ["extract", "enrich"]), (set(), ["extract"])],
+    [
+        ({"validate", "enrich"}, ["extract", "validate", "enrich"]),
+        ({"enrich"}, ["extract", "enrich"]),
+        (set(), ["extract"]),
+    ],
 )
 async def test_feature_flag_driven_pipelines(flags, order):
     """Real-World 3: flags decide which steps are linked behind the first; steps not called are not run."""

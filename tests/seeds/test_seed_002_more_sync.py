@@ -1,6 +1,9 @@
 """The samples of seed 002 (advanced patterns, second half) as they are written there, with plain `def` tasks."""
 
-# ruff: noqa: B023, T201  # the samples bind loop variables late, and print
+# The samples are kept as their readers write them: they print, bind loop variables late, name results first.
+# ruff: noqa: B023, T201
+# Annotated for the async context while their tasks are plain functions, they are right only when run.
+# pyright: reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
@@ -211,7 +214,6 @@ def test_integration_with_distributed_execution():
 
 def test_nested_workflow_script(capsys):
     """Examples, nested_workflow.py: inner workflows run where the outer task opens them and stay out of its graph."""
-
     with workflow("data_processing") as outer:
 
         @task
