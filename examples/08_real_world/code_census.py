@@ -158,7 +158,9 @@ async def take_census(options: argparse.Namespace) -> dict[str, Any]:
         "out": options.out,
         "started": time.perf_counter(),
     }
-    async with census.start(inputs=inputs, limits={"cpu": os.cpu_count() or 1}) as run:
+    # Threads of one interpreter cannot parse at the same time, and in Python 3.11 `ast` may fail when they try.
+    parsers = (os.cpu_count() or 1) if options.processes else 1
+    async with census.start(inputs=inputs, limits={"cpu": parsers}) as run:
         await (run if options.quiet else asyncio.gather(run, show_progress(run.events(), sys.stderr)))
     return run.results["report"]
 

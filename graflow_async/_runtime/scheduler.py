@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .._core.commands import Cancel, Deliver, DropTimer, Finish, Resume, SetTimer, Tell
@@ -125,26 +123,28 @@ class Scheduler:
             self.crash(error)
             raise
 
-    @asynccontextmanager
-    async def parked(self, instance: Instance) -> AsyncIterator[None]:
+    def parked(self, instance: Instance) -> Parking:
         """Hold no slot on behalf of a body; it has them again when the block has ended."""
+        return Parking(self, instance)
+
+    def leave_slots(self, instance: Instance) -> _Wait | None:
+        """Note that a body begins to wait; with its first wait it gives its slots back."""
         if not instance.gates:
-            yield
-            return
+            return None
         wait = self._waits.get(instance.key)
         if wait is None:
             wait = self._waits[instance.key] = _Wait()
         wait.count += 1
         if wait.count == 1 and wait.going is None and instance.key in self.state.live:
             self.submit(Parked(instance.key))
-        try:
-            yield
-        finally:
-            wait.count -= 1
-            await self._regain(instance, wait)
+        return wait
 
-    async def _regain(self, instance: Instance, wait: _Wait) -> None:
-        """Get the slots back before the body goes on; a cancelled body needs none for its clean-up."""
+    async def regain_slots(self, instance: Instance, wait: _Wait) -> None:
+        """Note that a wait of a body is over; after its last one it goes on when it has its slots again.
+
+        A cancelled body needs none for its clean-up.
+        """
+        wait.count -= 1
         if wait.count == 0 and not instance.doomed and instance.key in self.state.live:
             if wait.going is None:
                 wait.going = self.loop.create_future()
@@ -248,6 +248,27 @@ class Scheduler:
     def _tell(self, command: Tell) -> None:
         if self.notifier is not None:
             self.notifier.tell(command)
+
+
+class Parking:
+    """A block in which a body waits for somebody and holds no slot."""
+
+    __slots__ = ("_instance", "_scheduler", "_wait")
+
+    def __init__(self, scheduler: Scheduler, instance: Instance) -> None:
+        """Stand before the block."""
+        self._scheduler = scheduler
+        self._instance = instance
+        self._wait: _Wait | None = None
+
+    async def __aenter__(self) -> None:
+        """Give the slots back."""
+        self._wait = self._scheduler.leave_slots(self._instance)
+
+    async def __aexit__(self, *_: object) -> None:
+        """Take them again before the body goes on."""
+        if self._wait is not None:
+            await self._scheduler.regain_slots(self._instance, self._wait)
 
 
 class _Wait:

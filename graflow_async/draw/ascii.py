@@ -108,11 +108,17 @@ class _Part:
         successors: list[list[int]] = [[] for _ in children]
         for tail, head, _ in self.edges:
             successors[tail].append(head)
-        self.row_of = longest_path(successors, [0] * len(children))
-        rows: list[list[int]] = [[] for _ in range(max(self.row_of) + 1)]
-        for number, row in enumerate(self.row_of):
+        row_of = longest_path(successors, [0] * len(children))
+        rows: list[list[int]] = [[] for _ in range(max(row_of) + 1)]
+        for number, row in enumerate(row_of):
             rows[row].append(number)
-        near = [Link(tail, head) for tail, head, _ in self.edges if self.row_of[head] == self.row_of[tail] + 1]
+        self.neighbours: list[list[tuple[int, int]]] = [[] for _ in rows]  # direct edges from each row to the next
+        near: list[Link] = []
+        for tail, head, edge in self.edges:
+            if row_of[head] == row_of[tail] + 1:
+                near.append(Link(tail, head))
+                if edge.is_direct:
+                    self.neighbours[row_of[tail]].append((tail, head))
         self.rows = arrange(rows, near)
         self.broken: set[int] = set()
 
@@ -148,11 +154,7 @@ class _Part:
         upper, lower = self.rows[row], self.rows[row + 1]
         above = {number: place for place, number in enumerate(upper)}
         below = {number: place + len(upper) for place, number in enumerate(lower)}
-        pairs = {
-            (above[tail], below[head])
-            for tail, head, edge in self.edges
-            if tail in above and head in below and edge.is_direct
-        }
+        pairs = {(above[tail], below[head]) for tail, head in self.neighbours[row]}
         found: list[Joint] = []
         for part in components(len(upper) + len(lower), list(pairs)):
             tails = [place for place in part if place < len(upper)]

@@ -67,11 +67,11 @@ def to_html(graph: Graph, name: str) -> str:
         '<div class="graflow-graph">\n'
         f'<div style="max-width:100%;overflow:auto">\n{to_svg(graph, name)}\n</div>\n'
         f"<details><summary>{escape_xml(name)} as text</summary>\n"
-        f"<pre>{escape_xml_lines(to_ascii(graph))}</pre>\n</details>\n</div>"
+        f"<pre>{_escape_lines(to_ascii(graph))}</pre>\n</details>\n</div>"
     )
 
 
-def escape_xml_lines(text: str) -> str:
+def _escape_lines(text: str) -> str:
     """Escape a text of several lines."""
     return "\n".join(map(escape_xml, text.split("\n")))
 

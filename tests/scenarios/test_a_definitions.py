@@ -299,7 +299,6 @@ def test_017_018_calling_a_task_inside_a_task_only_binds(number, style):
         if number == 17:
             other >> later
         else:
-            later
             ran.append(0)
         style.run(wf, None if number == 17 else later)
     assert made == [True]

@@ -139,7 +139,7 @@ def test_028_a_nested_group_runs_every_leaf_once(style):
         a | (b | c)
     value = style.run(wf)
     assert sorted(log) == ["a", "b", "c"]
-    assert list(value)[0] == "a"
+    assert next(iter(value)) == "a"
     assert list(value.values())[1] == {"b": "b", "c": "c"}
 
 

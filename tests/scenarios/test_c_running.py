@@ -131,7 +131,7 @@ def test_044_a_pure_cycle_asks_for_a_start(style):
     with workflow("w") as wf:
         a, b = noting(style, [], "a", "b")
         a >> b >> a
-    with pytest.raises(GraphCompilationError, match="wf.run"):
+    with pytest.raises(GraphCompilationError, match=r"wf\.run"):
         style.run(wf)
 
 

@@ -262,7 +262,7 @@ def test_a_lock_awaited_in_a_thread():
         @task(inject_context=True)
         def holder(ctx):
             with ctx.channel.lock("k"):
-                ctx.channel.set("held", True)
+                ctx.channel.set("held", "yes")
                 ctx.sleep(0.01)
 
         @task(inject_context=True)

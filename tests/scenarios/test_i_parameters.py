@@ -96,7 +96,7 @@ def test_what_stays_open_is_a_binding_error(case, style):
             if case == "two predecessors":
                 giving("source", 1) >> t
                 giving("second", 2) >> t
-    with pytest.raises(BindingError, match="'open'.*'x'") as caught:
+    with pytest.raises(BindingError, match=r"'open'.*'x'") as caught:
         style.run(wf)
     assert runs == []
     if case != "none":

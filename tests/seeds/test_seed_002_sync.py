@@ -1,9 +1,10 @@
 """The samples of seed 002 (advanced patterns, first half) as they are written there, with plain `def` tasks."""
 
 # The samples are kept as their readers write them: they print, bind loop variables late, name results first.
-# ruff: noqa: B023
+# ruff: noqa: RUF100, B018, B023, RET504, T201, TRY203, TRY301, PLW0108
 # Annotated for the async context while their tasks are plain functions, they are right only when run.
-# pyright: reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportIndexIssue=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
+# pyright: reportUnusedCoroutine=false, reportCallIssue=false, reportGeneralTypeIssues=false
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Graphs to draw, and readers that find out from a drawing alone what it says."""
