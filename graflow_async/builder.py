@@ -57,7 +57,26 @@ class _Builder:
                 self._close_join(node, successors)
         self._bound(self.table)
         edges = [(self.table[a].id, self.table[b].id) for a, b in self.drawn]
-        return Graph(self.table, successors, edges)
+        forks = {n + len(self.table): tuple(self._place_at(b[0]) for b in bs) for n, bs in self.firsts.items()}
+        for number, branches in self.firsts.items():
+            if not branches:  # nothing to wait for: it begins with its end
+                forks[number + len(self.table)] = (number,)
+        entries = {n + len(self.table): tuple(self._entries(n)) for n in self.firsts}
+        return Graph(self.table, successors, edges, self._targets(), forks, entries)
+
+    def _place_at(self, number: int) -> int:
+        """Give the place where a drawn node begins: a group begins at its fork."""
+        return number if self.table[number].join is None else number + len(self.table)
+
+    def _targets(self) -> list[tuple[int, ...]]:
+        """List the places that each node's edges lead to: drawn edges, and from the end of a branch into its join."""
+        targets: list[list[int]] = [[] for _ in self.table]
+        for before, after in self.drawn:
+            targets[before].append(self._place_at(after))
+        for number, branches in self.firsts.items():
+            for branch in branches:
+                targets[branch[-1]].append(number)
+        return [tuple(dict.fromkeys(row)) for row in targets]
 
     def _claim_ids(self) -> None:
         """Reserve every id that was given, before automatic ones are counted."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import GraphCompilationError
 from .policy import BestEffort, Critical, GroupPolicy, OnGroupFinished, Strict
-from .route import Route, make_route, strongly_connected
+from .route import Plot, Route, make_route, strongly_connected
 from .task import Task
 
 if TYPE_CHECKING:
@@ -87,13 +87,22 @@ class Graph:
         eager: joins whose policy may end the group before every branch has.
     """
 
-    __slots__ = ("_ancestors", "_last_numbers", "_routes", "eager", "edges", "numbers", "predecessors_of", "successors_of", "table")
+    __slots__ = ("_ancestors", "_last_numbers", "_routes", "eager", "edges", "numbers", "plot", "predecessors_of", "successors_of", "table")
 
-    def __init__(self, table: list[Node], successors: list[list[int]], edges: list[tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        table: list[Node],
+        successors: list[list[int]],
+        edges: list[tuple[str, str]],
+        targets: list[tuple[int, ...]],
+        forks: dict[int, tuple[int, ...]],
+        entries: dict[int, tuple[int, ...]],
+    ) -> None:
         """Take the finished tables of the builder."""
         self.table = table
         self.edges = edges
         self.successors_of = [tuple(dict.fromkeys(row)) for row in successors]
+        self.plot = Plot(targets, forks, entries, self.successors_of)
         predecessors: list[list[int]] = [[] for _ in table]
         for number, row in enumerate(self.successors_of):
             for after in row:
@@ -236,21 +245,21 @@ class Graph:
         Raises:
             GraphCompilationError: a start node is not in the graph.
         """
-        numbers: list[int] = []
+        places: list[int] = []
         inside: set[int] | None = None
         for item in nodes:
             number = self.number_of(item) if isinstance(item, str) else self._number_of_task(item)
             node = self.table[number]
-            numbers.extend(self.entries(number))
+            places.append(self.place(number))
             if node.groups:
                 inside = (inside or set()) | self.inside(node.groups[0])
-        if inside is not None and all(n in inside for n in numbers):
-            return self.route(tuple(numbers), frozenset(inside))
-        return self.route(tuple(numbers))
+        if inside is not None and all(n in inside for place in places for n in self.plot.nodes_at(place)):
+            return self.route(tuple(places), frozenset(inside))
+        return self.route(tuple(places))
 
     def start_anywhere(self, number: int) -> Route:
         """Make the route from one node, wherever it lies; what follows it follows."""
-        return self.route(tuple(self.entries(number)))
+        return self.route((self.place(number),))
 
     def _number_of_task(self, task: Task[Any, Any]) -> int:
         """Give the number of a task that has to be in the graph."""
@@ -262,21 +271,16 @@ class Graph:
         return node.number
 
     def route(self, starts: Sequence[int], inside: frozenset[int] | None = None) -> Route:
-        """Give the route from some start nodes, worked out once; `inside` restricts it to some nodes."""
+        """Give the route from some start places, worked out once; `inside` restricts it to some nodes."""
         key = (tuple(starts), inside)
         route = self._routes.get(key)
         if route is None:
-            route = self._routes[key] = make_route(self.successors_of, key[0], inside)
+            route = self._routes[key] = make_route(self.plot, key[0], inside)
         return route
 
-    def entries(self, number: int) -> list[int]:
-        """List where a drawn node begins: a task at itself, a group at the first nodes of its branches."""
-        join = self.table[number].join
-        if join is None:
-            return [number]
-        inside = self.inside(number)
-        found = [n for n in sorted(inside) if not any(p in inside for p in self.predecessors_of[n])]
-        return found or [number]
+    def place(self, number: int) -> int:
+        """Give the place of a drawn node: a task is at its number, a group begins at its fork."""
+        return number if self.table[number].join is None else number + len(self.table)
 
     def inside(self, join: int) -> set[int]:
         """Collect the nodes that lie in a group, those of inner groups included."""

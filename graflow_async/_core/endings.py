@@ -71,6 +71,7 @@ class Endings(Walk):
         elif isinstance(then, BranchEnd):
             then.lap.values[then.last] = value
             self.deliver(then.lap, then.join, source_id, value)
+            self.leave_lap(then.lap)
 
     def leave_lap(self, lap: Lap) -> None:
         """Count an end in a lap; the last one ends the lap and gives its value on."""
@@ -185,6 +186,7 @@ class Endings(Walk):
             if self._skip_edge(then.lap, then.join):
                 self.skip_from(then.lap, then.join)
             self.judge(then.lap, then.join)
+            self.leave_lap(then.lap)
         else:
             self._fail_owner(owner, error)
 
@@ -235,11 +237,16 @@ class Endings(Walk):
         for batch in [b for b in self.state.batches.values() if predicate(b)]:
             self._drop(batch)
         for instance in [i for i in self.state.live.values() if predicate(i)]:
+            instance.is_swept = True  # what is under it is among those found
             if instance.key in self.state.live:
                 self.cancel(instance)
 
     def cancel_under(self, owner: Owner) -> None:
         """Cancel everything that an owner waits for, at any depth."""
+        if isinstance(owner, Instance):
+            if owner.is_swept:
+                return
+            owner.is_swept = True
         self.cancel_where(lambda other: _is_under(other, owner))
 
     def cancel_group(self, lap: Lap, number: int) -> None:
@@ -264,6 +271,7 @@ class Endings(Walk):
         elif isinstance(then, BranchEnd):
             if self._skip_edge(then.lap, then.join):
                 self.skip_from(then.lap, then.join)
+            self.leave_lap(then.lap)
         elif isinstance(then, PartOf):
             self.leave_lap(then.lap)
         if lap is not None and lap.then is not None:

@@ -30,7 +30,7 @@ class Jumps(Children):
             ]
             jumps = [c for c in jumps if c not in within]
             then = self._share(lap, len(jumps))
-            self._jump_within(lap, instance.node, [n for c in within if c.route for n in c.route.starts], carried)
+            self._jump_within(lap, instance.node, [p for c in within if c.route for p in c.route.starts], carried)
         else:
             then = self._place_of(instance)
         if lap is not None and self._groups_of(lap, instance.node):
@@ -92,56 +92,84 @@ class Jumps(Children):
         number = instance.node
         last = next((n for n, _ in branches if n == number or number in lap.graph.ancestors(n)), number)
         lap.pending[join] += 1
+        if lap.then is not None:
+            lap.open += 1
         return BranchEnd(lap, join, last)
 
     def _route_for(self, instance: Instance, child: Child) -> Route:
         """Restrict a jump out of a group's branch: within the branch it walks the branch, else nothing after the group."""
         graph: Graph | None = child.graph
         route = child.route
-        lap = instance.lap
         if graph is None or route is None:
             message = "a jump without a graph"
             raise InvalidTransitionError(message)
-        if lap is None or graph is not lap.graph:
+        found = self._enclosing(instance)
+        if found is None or found[0].graph is not graph:
             return route
-        groups = self._groups_of(lap, instance.node)
-        if not groups:
-            return route
-        inside = graph.inside(groups[0])
-        if all(number in inside for number in route.starts):
+        join = found[1]
+        inside = graph.inside(join)
+        if all(number in inside for number in route.entries):
             return graph.route(route.starts, frozenset(inside))
-        after = graph.below(groups[0]) - set(route.starts)
+        after = graph.below(join) - set(route.entries)
         return graph.route(route.starts, frozenset(n for n in range(len(graph.table)) if n not in after))
 
-    def _jump_within(self, lap: Lap, source: int, targets: list[int], carried: list[tuple[str, Any]]) -> None:
-        """Jump to nodes of the lap's own graph: forward is a delivery, back is a new lap, elsewhere joins this lap."""
+    def _enclosing(self, instance: Instance) -> tuple[Lap, int] | None:
+        """Find the group that an instance's end is part of, directly or through the ends of laps."""
+        lap, then = instance.lap, instance.then
+        if lap is not None:
+            groups = self._groups_of(lap, instance.node)
+            if groups:
+                return lap, groups[0]
+            then = lap.then
+        while isinstance(then, PartOf):
+            then = then.lap.then
+        return (then.lap, then.join) if isinstance(then, BranchEnd) else None
+
+    def _jump_within(self, lap: Lap, source: int, places: list[int], carried: list[tuple[str, Any]]) -> None:
+        """Jump to places of the lap's own graph: forward is a delivery, back is a new lap, elsewhere joins this lap."""
         direct = frozenset(lap.route.successors[source])
+        kept: set[int] = set()
         ahead: list[int] = []
-        for target in targets:
-            if target in direct:
-                continue
-            if lap.pending[target] >= 0 and lap.marks[target] == FIRED:
-                self.again(lap, target, list(carried))
-                continue
-            if lap.pending[target] < 0 or lap.marks[target] >= FIRED:
-                self.extend(lap, target)
-            lap.marks[target] = REACHED
-            if lap.carried is None:
-                lap.carried = {}
-            lap.carried.setdefault(target, []).extend(carried)
-            ahead.append(target)
-        kept = direct.intersection(targets)
+        for place in places:
+            nodes = lap.graph.plot.nodes_at(place)
+            if direct.issuperset(nodes):
+                kept.update(nodes)
+            elif self._is_behind(lap, place):
+                self.again(lap, place, list(carried))
+            else:
+                self._reach(lap, place, carried)
+                ahead.extend(nodes)
         if kept:
             lap.values[source] = carried[0][1]
             for target in kept:
                 self.deliver(lap, target, *carried[0])
-        self.skip_from(lap, source, kept)
+        self.skip_from(lap, source, frozenset(kept))
         for target in ahead:
             if lap.pending[target] <= 0 and lap.marks[target] == REACHED:
                 self.fire(lap, target)
+
+    def _is_behind(self, lap: Lap, place: int) -> bool:
+        """Say whether a place (or, where this pass does not reach it, something after it) has started in this pass."""
+        nodes = lap.graph.plot.nodes_at(place)
+        if any(lap.marks[n] == FIRED for n in nodes):
+            return True
+        if all(lap.pending[n] >= 0 and lap.marks[n] < FIRED for n in nodes):
+            return False
+        inside = lap.route.inside
+        return any(lap.marks[m] == FIRED for n in nodes for m in lap.graph.below(n) if inside is None or m in inside)
+
+    def _reach(self, lap: Lap, place: int, carried: list[tuple[str, Any]]) -> None:
+        """Let a jump count as a delivery to a place ahead, taking the place into this pass if it is not part of it."""
+        for target in lap.graph.plot.nodes_at(place):
+            if lap.pending[target] < 0 or lap.marks[target] >= FIRED:
+                self.extend(lap, place, target)
+            lap.marks[target] = REACHED
+            if lap.carried is None:
+                lap.carried = {}
+            lap.carried.setdefault(target, []).extend(carried)
 
 
 def _fits(lap: Lap, child: Child) -> bool:
     """Say whether the targets of a jump may be walked within a lap that is restricted to some nodes."""
     inside = lap.route.inside
-    return inside is None or (child.route is not None and all(n in inside for n in child.route.starts))
+    return inside is None or (child.route is not None and all(n in inside for n in child.route.entries))

@@ -158,6 +158,7 @@ class Machine(Jumps):
 
     def _called(self, event: Called) -> None:
         instance = self._live(event.key, Called)
+        instance.is_swept = False
         if event.tasks is not None:
             self._release_tasks(instance, event.tasks, event.handle, event.index)
             return
@@ -167,6 +168,7 @@ class Machine(Jumps):
 
     def _run_called(self, event: RunCalled) -> None:
         instance = self._live(event.key, RunCalled)
+        instance.is_swept = False
         key = self._next_key()
         scope = Scope(key, event.graph, event.name, instance, Awaited(event.handle, -key))
         self.state.scopes[key] = scope

@@ -188,6 +188,7 @@ class Instance:
         face: its context, made when somebody asks for it.
         awaits_arguments: whether handles among its arguments have to be awaited first.
         calls_run: whether calling a task in its body runs the task.
+        is_swept: everything under it was told to stop, too.
         doomed: it was told to stop.
     """
 
@@ -206,6 +207,7 @@ class Instance:
     started_at = 0.0
     calls_run = False
     awaits_arguments = False
+    is_swept = False
 
     def __init__(
         self, key: int, task: Task[Any, Any], task_id: str, owner: Owner, scope: Scope, parent: Instance | None, kind: str

@@ -18,6 +18,7 @@ from .state import (
     SKIPPED,
     UNTOUCHED,
     Activation,
+    BranchEnd,
     Gate,
     Instance,
     Judged,
@@ -67,10 +68,10 @@ class Walk(Admission):
         lap.then = then
         lap.sink = sink
         if upstream:
-            lap.carried = {number: list(upstream) for number in route.starts}
+            lap.carried = {number: list(upstream) for number in route.entries}
         if then is not None:
             lap.open += 1  # held until every start has been looked at
-        for number in route.starts:
+        for number in route.entries:
             if lap.pending[number] == 0 and lap.marks[number] < FIRED:
                 self.fire(lap, number, delay)
             elif lap.marks[number] == UNTOUCHED:
@@ -80,7 +81,7 @@ class Walk(Admission):
         return lap
 
     def again(self, lap: Lap, target: int, carried: list[tuple[str, Any]]) -> None:
-        """Open a new lap of the same graph at `target`: a loop or a jump has come back."""
+        """Open a new lap of the same graph at a place: a loop or a jump has come back."""
         then: Then = None
         if lap.then is not None:
             whole = lap.then.lap if isinstance(lap.then, PartOf) else lap
@@ -94,6 +95,10 @@ class Walk(Admission):
     def fire(self, lap: Lap, number: int, delay: float | None = None) -> None:
         """Start a node: make its instance, or let its group be judged."""
         if lap.scope.stop is not None:
+            return
+        if (lap.groups is not None or lap.then is not None or lap.owner is not lap.scope) and self.is_dead(lap, number):
+            lap.marks[number] = SKIPPED
+            self.skip_from(lap, number)
             return
         lap.marks[number] = FIRED
         node = lap.graph.table[number]
@@ -132,6 +137,28 @@ class Walk(Admission):
         instance.status = Status.DELAYED
         self.state.timers[instance.key] = instance
         self.out.append(SetTimer(instance.key, delay))
+
+    def is_dead(self, lap: Lap, number: int) -> bool:
+        """Say whether a node lies in something that is being cancelled, so that it must not start any more."""
+        owner = lap.owner
+        if lap.failure is not None:
+            return True
+        if isinstance(owner, Instance) and (owner.doomed or (owner.outcome is not None and owner.outcome.error is not None)):
+            return True
+        place: Lap | None = lap
+        numbers = list(lap.graph.table[number].groups)
+        while place is not None:
+            while numbers:
+                group = numbers.pop()
+                if place.groups is not None and group in place.groups and place.groups[group].passed is not None:
+                    return True
+                numbers.extend(place.graph.table[group].groups)
+            then, place = place.then, None
+            if isinstance(then, BranchEnd):
+                place, numbers = then.lap, [then.join]
+            elif isinstance(then, PartOf):
+                place = then.lap
+        return False
 
     # -- edges ------------------------------------------------------------------------------------------------
 
@@ -210,10 +237,10 @@ class Walk(Admission):
         if lap.loop_pending[target] == 0 and target in lap.again:
             self.again(lap, target, lap.again.pop(target))
 
-    def extend(self, lap: Lap, target: int) -> None:
-        """Take a node that this lap does not reach (or has skipped) into the lap, with what lies behind it."""
+    def extend(self, lap: Lap, place: int, target: int) -> None:
+        """Take a node that this lap does not reach (or has skipped) into the lap, with what lies behind its place."""
         if lap.pending[target] < 0:
-            old, new = lap.route, lap.graph.route((*lap.route.starts, target), lap.route.inside)
+            old, new = lap.route, lap.graph.route((*lap.route.starts, place), lap.route.inside)
             lap.route = new
             for number, expected in enumerate(new.expected):
                 before = old.expected[number]
