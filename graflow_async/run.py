@@ -216,6 +216,14 @@ class Run:
         if timeout is not None:
             self._timeout_timer = clock.call_later(timeout, self._too_late)
         scheduler.submit(RunStarted(self._route))
+        if self._log is not None:
+            self._begin_closing()  # readers want to see the end, whether anybody awaits the run or not
+
+    def _begin_closing(self) -> asyncio.Task[None]:
+        """Start the task that waits for the end and takes everything apart."""
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close(), context=copy_context())
+        return self._closing
 
     async def value(self) -> Any:
         """Start the run and wait for its value."""
@@ -248,17 +256,16 @@ class Run:
 
     async def _end(self) -> None:
         """Wait until the run has ended and everything is given back, through cancellations of the waiting task."""
-        if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._close(), context=copy_context())
+        closing = self._begin_closing()
         cancelled: asyncio.CancelledError | None = None
-        while not self._closing.done():
+        while not closing.done():
             try:
-                await asyncio.shield(self._closing)
+                await asyncio.shield(closing)
             except asyncio.CancelledError as error:
-                if self._closing.cancelled():
+                if closing.cancelled():
                     raise
                 cancelled = error
-        self._closing.result()
+        closing.result()
         if cancelled is not None:
             raise cancelled
 
@@ -273,7 +280,10 @@ class Run:
         await scheduler.lanes.drained()
         scheduler.close()
         for executor in self._executors.values():
-            await executor.aclose()
+            try:
+                await executor.aclose()
+            except Exception:
+                logger.exception("executor %r failed to close", executor)
         if self._threads is not None:
             await self._threads.aclose()
         if finish.error is not None and not isinstance(finish.error, GraflowWorkflowCanceledError):
@@ -282,7 +292,7 @@ class Run:
         self._status = finish.kind
         if self._notifier is not None:
             self._notifier.run_finished(finish.kind, finish.error)
-            await self._notifier.aclose()
+            await self._notifier.aclose(self._options.get("cancel_grace", 10.0))
         if self._log is not None:
             self._log.close()
         for callback in self._on_end:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import io
 import json
 import os
 import sys
@@ -18,7 +17,7 @@ import sysconfig
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import aiofiles
 from census_graph import ImportGraph, Ranking, link_modules, rank_once
@@ -48,6 +47,10 @@ from graflow_async import (
 )
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+if TYPE_CHECKING:
+    import io
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +220,6 @@ def _complain(text: str, code: int) -> int:
 
 
 if __name__ == "__main__":
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what the terminal's encoding does not
+    # A name may hold what the terminal's encoding does not.
+    cast("io.TextIOWrapper", sys.stdout).reconfigure(errors="backslashreplace")
     sys.exit(main())

@@ -69,6 +69,7 @@ class Lanes:
         begin: Callable[[Lane, Instance], Awaitable[None] | None],
         watch: Callable[[int], None],
         crash: Callable[[BaseException], None],
+        forget: Callable[[int], None],
     ) -> None:
         """Work for one run.
 
@@ -77,6 +78,7 @@ class Lanes:
             state: where batches become instances.
             context: the contextvars that lanes run in.
             begin: runs a body as far as it goes without suspending, tells the machine if it has ended, else gives the rest.
+            forget: drops what is kept for an attempt (by its instance's key) that has ended.
             crash: ends a run in which something happened that must not.
             watch: keeps an eye on a body (by its key) that was told to stop.
         """
@@ -86,6 +88,7 @@ class Lanes:
         self._begin = begin
         self._watch = watch
         self._crash = crash
+        self._forget = forget
         self._queue: deque[Instance | Batch] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._runnable = 0
@@ -119,18 +122,25 @@ class Lanes:
         self._runnable += 1
         if self.busy.get(instance.key) is lane:
             del self.busy[instance.key]
+            if instance.gates:
+                self._forget(instance.key)
 
     def abandon(self, lane: Lane) -> None:
         """Stop waiting for a lane whose body will not end."""
         lane.abandoned = True
         if lane.instance is not None:
             self.busy.pop(lane.instance.key, None)
+            self._forget(lane.instance.key)
         task = lane.task
         if task is not None:
             self._tasks.discard(task)
             self._check_idle()
-            task.add_done_callback(_forget)
+            task.add_done_callback(_let_go)
             _abandoned.add(task)
+            # Else asyncio.run would wait for it when the loop closes, and nothing in Python can make it end.
+            asyncio.tasks._unregister_task(task)  # noqa: SLF001  # documented for those who extend asyncio's tasks
+            vars_of: Any = task
+            vars_of._log_destroy_pending = False  # noqa: SLF001  # it was reported already
 
     async def drained(self) -> None:
         """Wait until no lane is left."""
@@ -219,7 +229,7 @@ def too_late(instance: Instance) -> TaskTimeoutError:
 _abandoned: set[asyncio.Task[None]] = set()
 
 
-def _forget(task: asyncio.Task[None]) -> None:
+def _let_go(task: asyncio.Task[None]) -> None:
     """Let go of an abandoned task that has ended after all; its outcome counts for nothing."""
     _abandoned.discard(task)
     if not task.cancelled() and task.exception() is not None:

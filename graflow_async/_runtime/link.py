@@ -131,7 +131,6 @@ class Link:
 
     def start(self, parent: Instance, child: Child, name: str, failures: list[Any]) -> ChildHandle[Any]:
         """Start a child of a running body."""
-        self._refuse_late(parent, name)
         handle: ChildHandle[Any] = ChildHandle(self.scheduler, parent, name, failures)
         handle.key = self.scheduler.state.next_key
         simple = child.task is not None and not child.awaits_arguments
@@ -146,7 +145,6 @@ class Link:
         count: Callable[[str, int], int],
     ) -> list[Any]:
         """Run a task over iterables as children of a running body."""
-        self._refuse_late(parent, repr(mapped))
         self.check(mapped.task.definition)
         pulls = Pulls(mapped.task, mapped.iterables, mapped.fixed)
         bound = mapped.max_concurrency or (2**62 if pulls.is_sized else GENERATOR_WINDOW)
@@ -172,7 +170,6 @@ class Link:
         failures: list[Any],
     ) -> Any:
         """Run a workflow as a child run of a running body: its own results and channel, the same limits and events."""
-        self._refuse_late(parent, workflow.name)
         graph = workflow.graph
         self.check_graph(graph)
         route = route_of(graph, start_node)
@@ -218,10 +215,14 @@ class Link:
         for known in [k for k in self._channels if k[0] == key]:
             del self._channels[known]
 
-    def _refuse_late(self, parent: Instance, name: str) -> None:
-        """Refuse children of a body that has ended (its background task may still be running)."""
-        if parent.status not in _BODY:
-            message = f"task {parent.id!r} has ended; it cannot start {name!r} any more"
+    def refuse_late(self, parent: Instance, face: Any) -> None:
+        """Refuse what a body asks for after it has ended, or was given up (something of it may still be running).
+
+        Raises:
+            GraflowRuntimeError: the attempt that `face` belongs to is over.
+        """
+        if parent.status not in _BODY or (parent.face is not face):
+            message = f"this attempt of task {parent.id!r} is over; it cannot start or await anything any more"
             raise GraflowRuntimeError(message)
 
     # -- waiting and threads ----------------------------------------------------------------------------------
@@ -235,7 +236,9 @@ class Link:
         finally:
             timer.cancel()
 
-    def block(self, instance: Instance, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
+    def block(
+        self, instance: Instance, face: Any, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any
+    ) -> Any:
         """Run a coroutine function on the loop for a sync task and give its value to the task's thread.
 
         Raises:
@@ -250,7 +253,7 @@ class Link:
         answer: concurrent.futures.Future[Any] = concurrent.futures.Future()
         context = copy_context()
         self.scheduler.loop.call_soon_threadsafe(
-            partial(self._open_portal, instance, function, args, answer), context=context
+            partial(self._open_portal, instance, face, function, args, answer), context=context
         )
         try:
             return answer.result()
@@ -265,13 +268,19 @@ class Link:
     def _open_portal(
         self,
         instance: Instance,
+        face: Any,
         function: Callable[..., Coroutine[Any, Any, Any]],
         args: tuple[Any, ...],
         answer: concurrent.futures.Future[Any],
     ) -> None:
         """Start a coroutine for a thread; runs on the loop, in a copy of the thread's context."""
-        if instance.status not in _BODY or instance.doomed:
+        if instance.doomed:
             answer.cancel()
+            return
+        try:
+            self.refuse_late(instance, face)
+        except GraflowRuntimeError as error:
+            answer.set_exception(error)
             return
         task = self.scheduler.loop.create_task(function(*args))
         tasks = self._portals.setdefault(instance.key, set())

@@ -56,7 +56,7 @@ class Notifier:
                 awaitable = call(event)
                 if awaitable is not None and inspect.isawaitable(awaitable):
                     self._queue(call).put(awaitable)
-            except Exception:
+            except (Exception, asyncio.CancelledError):
                 logger.exception("listener %r failed on %s; it is not called again", call, type(event).__name__)
                 self._calls.remove(call)
 
@@ -84,9 +84,9 @@ class Notifier:
         """Tell how far a task is."""
         self.send(events.Progress(*self._head(instance), done, total, message))
 
-    async def aclose(self) -> None:
-        """Let async listeners finish what they were given."""
-        await asyncio.gather(*(queue.aclose() for queue in self._queues.values()))
+    async def aclose(self, grace: float) -> None:
+        """Let async listeners finish what they were given, for at most `grace` seconds each."""
+        await asyncio.gather(*(queue.aclose(grace) for queue in self._queues.values()))
 
     def _queue(self, call: Callable[[Any], Any]) -> _Queue:
         """Give the queue of an async listener."""
@@ -136,16 +136,31 @@ class _Queue:
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._work())
 
-    async def aclose(self) -> None:
-        """Wait for what is queued."""
-        if self._task is not None:
-            await self._task
+    async def aclose(self, grace: float) -> None:
+        """Wait for what is queued; what takes longer than `grace` seconds is dropped."""
+        task = self._task
+        if task is None:
+            return
+        await asyncio.wait((task,), timeout=grace)
+        if not task.done():
+            logger.warning("async listener %r did not end within %s s; the rest is dropped", self._call, grace)
+            task.cancel()
+            await asyncio.wait((task,), timeout=grace)
+        for awaitable in self._waiting:
+            if asyncio.iscoroutine(awaitable):
+                awaitable.close()
+        self._waiting.clear()
 
     async def _work(self) -> None:
         """Await what is queued, in order."""
         while self._waiting:
             try:
                 await self._waiting.popleft()
+            except asyncio.CancelledError:
+                me = asyncio.current_task()
+                if me is not None and me.cancelling():
+                    raise
+                logger.exception("async listener %r let a cancellation out", self._call)
             except Exception:
                 logger.exception("async listener %r failed", self._call)
 

@@ -66,7 +66,7 @@ class Scheduler:
         self.clock = clock
         self.notifier = notifier
         self.done: asyncio.Future[Finish] = loop.create_future()
-        self.lanes = Lanes(loop, state, context, begin, self.watch, self.crash)
+        self.lanes = Lanes(loop, state, context, begin, self.watch, self.crash, self.forget)
         self.timers = Timers(clock, lambda token: self.submit(TimerFired(token)))
         self._cancel_grace = cancel_grace
         self._told: dict[int, tuple[Lane, float]] = {}
@@ -150,9 +150,27 @@ class Scheduler:
                 wait.going = self.loop.create_future()
                 self.submit(Unparked(instance.key))
             if wait.going is not None:
-                await asyncio.shield(wait.going)
+                await self._await_slots(instance, wait.going)
         if wait.count == 0 and wait.going is None:
             self._waits.pop(instance.key, None)
+
+    async def _await_slots(self, instance: Instance, going: asyncio.Future[None]) -> None:
+        """Wait for slots, also through a cancellation that is the body's own affair (its own timeout, say)."""
+        own: asyncio.CancelledError | None = None
+        while not going.done():
+            try:
+                await asyncio.shield(going)
+            except asyncio.CancelledError as error:
+                lane = self.lanes.busy.get(instance.key)
+                if instance.doomed or lane is None or lane.timed_out:
+                    raise
+                own = error
+        if own is not None:
+            raise own
+
+    def forget(self, key: int) -> None:
+        """Forget the waits of an attempt that has ended."""
+        self._waits.pop(key, None)
 
     def cancel_lanes(self) -> None:
         """Cancel every busy lane and stop waiting for it."""

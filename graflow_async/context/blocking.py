@@ -59,6 +59,7 @@ class SyncTaskExecutionContext(PlainContext):
         self._async = TaskExecutionContext(link, instance)
         self._async.count = self.count
         self._async.count_many = self.count_many
+        self._async.face = self
 
     def block(self, function: Callable[..., Awaitable[R]], /, *args: Any) -> R:
         """Run a coroutine function on the run's loop and wait for its value.
@@ -66,7 +67,7 @@ class SyncTaskExecutionContext(PlainContext):
         Raises:
             GraflowRuntimeError: this task runs on the loop itself (executor="inline").
         """
-        return self._link.block(self._instance, _run, function, args)
+        return self._link.block(self._instance, self, _run, function, args)
 
     @property
     def channel(self) -> SyncChannel:

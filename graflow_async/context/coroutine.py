@@ -63,6 +63,7 @@ class TaskExecutionContext(PlainContext):
         Raises:
             BindingError: an argument fits no parameter.
         """
+        self.refuse_late()
         expression: Any = task
         if args or kwargs:
             if not isinstance(expression, Task):
@@ -174,10 +175,12 @@ class TaskExecutionContext(PlainContext):
 
     async def _map(self, mapped: Mapped[Any]) -> list[Any]:
         """Run a map as children."""
+        self.refuse_late()
         return await self._link.map(self._instance, mapped, self.count_many)
 
     async def _run_workflow(self, workflow: Any, start_node: Any, inputs: Mapping[str, Any]) -> Any:
         """Run a child run."""
+        self.refuse_late()
         self._runs += 1
         if self.failures is None:
             self.failures = []

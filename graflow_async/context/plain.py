@@ -36,11 +36,13 @@ class PlainContext:
     Wishes take effect together when the task returns, and not at all when the attempt raises.
 
     Attributes:
+        face: the context that the task has, if this one only serves it.
         wishes: what was wished so far; None for nothing.
         failures: called children that failed.
     """
 
     calls_run = False
+    face: PlainContext | None = None
     wishes: Wishes | None = None
     _counts: dict[str, int] | None = None
     _ids: dict[str, Any] | None = None
@@ -268,6 +270,14 @@ class PlainContext:
         first = (counts.get(name) or self._instance.scope.graph.last_number(name)) + 1
         counts[name] = first + number - 1
         return first
+
+    def refuse_late(self) -> None:
+        """Refuse to act for an attempt that is over.
+
+        Raises:
+            GraflowRuntimeError: it is.
+        """
+        self._link.refuse_late(self._instance, self.face or self)
 
     def unawaited_failure(self) -> BaseException | None:
         """Give what a called child raised that nobody looked at."""

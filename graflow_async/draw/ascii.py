@@ -89,9 +89,12 @@ class _Page:
             return framed(_shown(node_id), [*lines, *content])
         label = _shown(node_id)
         width = columns(label)
-        lines = [line for lead, ids in notes for line in _note(lead, ids, max(limit - width - 1, NARROWEST))]
+        room = max(limit - width - 1, NARROWEST)
+        lines = [line for lead, ids in notes for line in _note(lead, ids, room)]
         if not lines:
             return Block([label])
+        if columns("  ".join(lines)) <= room:
+            lines = ["  ".join(lines)]
         first, *rest = (" " + line for line in lines)
         return Block([label + first, *(" " * width + line for line in rest)], axis=(width - 1) // 2)
 
@@ -207,8 +210,8 @@ def _stack(blocks: Sequence[Block], rows: Sequence[list[int]], joints: Sequence[
         leading = {members[tail] for tails, _ in found for tail in tails}
         tall: list[tuple[int, Block]] = []
         for number in members:
-            block, own = blocks[number], [" " * blocks[number].axis + "|"] * (height - len(blocks[number].lines))
-            tall.append((places[number] - block.axis, Block(block.lines + own * (number in leading))))
+            block = blocks[number]
+            tall.append((places[number] - block.axis, block.led_down(height) if number in leading else block))
         lines += beside(tall)
         if row < len(joints):
             bundles: list[Bundle] = [

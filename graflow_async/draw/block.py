@@ -30,6 +30,16 @@ class Block:
         self.width = max(map(columns, self.lines), default=0) if width is None else width
         self.axis = (self.width - 1) // 2 if axis is None else axis
 
+    def led_down(self, height: int) -> Block:
+        """Draw a line at the axis from under what is there down to a height."""
+        lines = self.lines + [""] * (height - len(self.lines))
+        for number in range(len(lines) - 1, 0, -1):
+            line = lines[number].ljust(self.axis + 1)
+            if line[self.axis] != " ":
+                break
+            lines[number] = line[: self.axis] + "|" + line[self.axis + 1 :]
+        return Block(lines, self.axis)
+
 
 def padded(line: str, width: int) -> str:
     """Fill a line with spaces."""

@@ -1,5 +1,8 @@
 """Scenarios 99 to 113 (group H): groups and policies."""
 
+# A task made with the style fixture is typed as the plain function it was made of.
+# pyright: reportOperatorIssue=false, reportCallIssue=false, reportArgumentType=false, reportRedeclaration=false
+
 from __future__ import annotations
 
 import asyncio

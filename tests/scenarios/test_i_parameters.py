@@ -1,5 +1,8 @@
 """Scenarios 119 to 121 (group I) and SPEC 1.4: where a parameter's value comes from."""
 
+# A task made with the style fixture is typed as the plain function it was made of.
+# pyright: reportOperatorIssue=false, reportCallIssue=false, reportArgumentType=false, reportRedeclaration=false
+
 from __future__ import annotations
 
 import pytest

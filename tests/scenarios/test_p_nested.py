@@ -162,6 +162,7 @@ def test_176_runtime_script_state_machine(capsys):
             ctx.channel.set("state", following)
             ctx.channel.set("data", data + (state == "PROCESSING"))
             ctx.next_iteration()
+            return None
 
         assert wf.execute() == 3
     assert capsys.readouterr().out.splitlines() == [

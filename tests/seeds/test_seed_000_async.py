@@ -1,6 +1,7 @@
 """The samples of seed 000 (dynamic task generation) with `async def` tasks, awaited."""
 
-# ruff: noqa: B023  # the samples print, and bind loop variables late, as their readers do
+# The samples wrap calls in lambdas and bind loop variables late, as their readers do.
+# ruff: noqa: RUF100, B023, PLW0108
 
 from __future__ import annotations
 
