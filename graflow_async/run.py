@@ -185,6 +185,7 @@ class Run:
             context=context,
             binders=link.binders,
             clock=clock,
+            store=link.store,
             threads=self._thread_pool,
             executors=self._executors,
             default_executor=self._default_executor,

@@ -46,11 +46,10 @@ from graflow_async import (
     task,
 )
 
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-
-
 if TYPE_CHECKING:
     import io
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +163,9 @@ async def take_census(options: argparse.Namespace) -> dict[str, Any]:
     # Threads of one interpreter cannot parse at the same time, and in Python 3.11 `ast` may fail when they try.
     parsers = (os.cpu_count() or 1) if options.processes else 1
     async with census.start(inputs=inputs, limits={"cpu": parsers}) as run:
-        await (run if options.quiet else asyncio.gather(run, show_progress(run.events(), sys.stderr)))
+        if not options.quiet:
+            await show_progress(run.events(), sys.stderr)
+        await run
     return run.results["report"]
 
 

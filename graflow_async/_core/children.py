@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import CycleLimitExceededError
 from ..task import Task
-from .commands import Tell
+from .commands import Deliver, Tell
 from .endings import Endings
 from .state import Awaited, Batch, Detached, Instance, Owner, Scope, Status, Then
 from .wishes import SAME, UNSET, Child, Stop, Wishes
@@ -67,6 +67,8 @@ class Children(Endings):
             )
         self.stop(scope, stop)
         owner = instance.owner
+        if isinstance(instance.then, Awaited):  # whoever awaits it is being cancelled, and waits for its end
+            self.out.append(Deliver(instance.then.handle, instance.then.base + instance.key, "cancelled", None))
         if instance.lap is not None:
             self.leave_lap(instance.lap)
         self.leave(owner)

@@ -18,7 +18,9 @@ from ..definition import Definition
 from ..errors import BindingError, ConfigError, GraflowRuntimeError, note, text_of
 from ..plan import Plan
 from ..protocols import Clock, Executor, Job, TimerHandle
+from ..store import MISSING, KeyValueStore
 from .binding import Binder
+from .caching import cache_key
 from .calls import ChildHandle
 from .isolation import as_coroutine, drive, first_step
 from .lanes import Lane, Lanes, too_late
@@ -59,6 +61,7 @@ class Bodies:
         context: Context,
         binders: Mapping[int, Binder],
         clock: Clock,
+        store: KeyValueStore,
         threads: Callable[[], ThreadPort],
         executors: Mapping[str, Executor],
         default_executor: str | None,
@@ -71,6 +74,7 @@ class Bodies:
         self._context = context
         self._binders = binders
         self._clock = clock
+        self._store = store
         self._threads = threads
         self._executors = executors
         self._default_executor = default_executor
@@ -109,7 +113,7 @@ class Bodies:
             else:
                 args, kwargs = instance.data
             plan = definition.plan_now or definition.plan
-            if kwargs or len(args) < plan.enough or (args and instance.awaits_arguments):
+            if kwargs or len(args) < plan.enough or (args and instance.awaits_arguments) or definition.cache:
                 return self._finish(lane, instance, self._with_arguments(lane, instance, definition))
             if plan.context_first:
                 args = (self.context_for(instance), *args)
@@ -190,8 +194,33 @@ class Bodies:
         """Run an async body whose arguments have to be found first."""
         args, kwargs = await self._arguments(lane, instance)
         func: Any = definition.func
-        coro = func(*args, **kwargs)
-        return await self._drive(lane, instance, instance, coro, definition.timeout)
+
+        async def call() -> Any:
+            return await self._drive(lane, instance, instance, func(*args, **kwargs), definition.timeout)
+
+        return await self._cached(lane, instance, args, kwargs, call)
+
+    async def _cached(
+        self,
+        lane: Lane,
+        instance: Instance,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        call: Callable[[], Awaitable[Any]],
+    ) -> Any:
+        """Call a body, or give the result that is stored for its arguments."""
+        definition = instance.task.definition
+        cache = definition.cache
+        if cache is None:
+            return await call()
+        face = instance.face
+        plain = tuple(a for a in args if a is not face)
+        key = cache_key(definition, cache, plain, {n: v for n, v in kwargs.items() if v is not face})
+        value = await self._drive(lane, instance, None, self._store.get(key, MISSING), None)
+        if value is MISSING:
+            value = await call()
+            await self._drive(lane, instance, None, self._store.set(key, value, cache.ttl), None)
+        return value
 
     async def _arguments(self, lane: Lane, instance: Instance) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Put the arguments of a call together: given ones, injected ones, found ones."""
@@ -242,6 +271,16 @@ class Bodies:
     async def _elsewhere(self, lane: Lane, instance: Instance, definition: Definition) -> Any:
         """Run a plain function inline or in a thread, or hand the job to an executor."""
         args, kwargs = await self._arguments(lane, instance)
+
+        async def call() -> Any:
+            return await self._call_elsewhere(lane, instance, definition, args, kwargs)
+
+        return await self._cached(lane, instance, args, kwargs, call)
+
+    async def _call_elsewhere(
+        self, lane: Lane, instance: Instance, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call a function where its kind says."""
         func: Any = definition.func
         timeout = definition.timeout
         kind = instance.kind

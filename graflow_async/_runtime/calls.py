@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sized
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -114,8 +115,17 @@ class ChildHandle(Generic[T]):
                 await self._scheduler.park(self._parent, waiter)
             except asyncio.CancelledError:
                 self.cancel()
+                await self._ended()
                 raise
         return self.result()
+
+    async def _ended(self) -> None:
+        """Wait for the end of a cancelled child, through further cancellations: it is bounded by `cancel_grace`."""
+        while not self._kind:
+            waiter = self._scheduler.loop.create_future()
+            self._waiters.append(waiter)
+            with suppress(asyncio.CancelledError):
+                await waiter
 
     async def shared_by(self, instance: Instance) -> T:
         """Wait for the child's value on behalf of another body, to which the child does not belong."""

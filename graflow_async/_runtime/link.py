@@ -215,14 +215,14 @@ class Link:
         for known in [k for k in self._channels if k[0] == key]:
             del self._channels[known]
 
-    def refuse_late(self, parent: Instance, face: Any) -> None:
+    def refuse_late(self, parent: Instance, face: Any, what: str) -> None:
         """Refuse what a body asks for after it has ended, or was given up (something of it may still be running).
 
         Raises:
             GraflowRuntimeError: the attempt that `face` belongs to is over.
         """
         if parent.status not in _BODY or (parent.face is not face):
-            message = f"this attempt of task {parent.id!r} is over; it cannot start or await anything any more"
+            message = f"task {parent.id!r} has ended, or this attempt of it was given up: it cannot {what} any more"
             raise GraflowRuntimeError(message)
 
     # -- waiting and threads ----------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ class Link:
             answer.cancel()
             return
         try:
-            self.refuse_late(instance, face)
+            self.refuse_late(instance, face, "use the run")
         except GraflowRuntimeError as error:
             answer.set_exception(error)
             return

@@ -60,6 +60,7 @@ class SyncTaskExecutionContext(PlainContext):
         self._async.count = self.count
         self._async.count_many = self.count_many
         self._async.face = self
+        self._async.claim = self.claim
 
     def block(self, function: Callable[..., Awaitable[R]], /, *args: Any) -> R:
         """Run a coroutine function on the run's loop and wait for its value.

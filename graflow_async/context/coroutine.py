@@ -63,8 +63,8 @@ class TaskExecutionContext(PlainContext):
         Raises:
             BindingError: an argument fits no parameter.
         """
-        self.refuse_late()
         expression: Any = task
+        self.refuse_late(f"start '{expression!r}'")
         if args or kwargs:
             if not isinstance(expression, Task):
                 raise TypeError(f"only a task takes arguments, not {expression!r}")
@@ -73,6 +73,8 @@ class TaskExecutionContext(PlainContext):
             self.failures = []
         child = child_of(expression, self.count)
         if child.task is not None:
+            if not child.number:
+                self.claim(child.task.id, child.task)
             given = (*child.task.args, *(child.task.kwargs or {}).values())
             child.awaits_arguments = any(isinstance(value, ChildHandle) for value in given)
             self._link.check(child.task.definition)
@@ -175,12 +177,12 @@ class TaskExecutionContext(PlainContext):
 
     async def _map(self, mapped: Mapped[Any]) -> list[Any]:
         """Run a map as children."""
-        self.refuse_late()
+        self.refuse_late(f"start '{mapped!r}'")
         return await self._link.map(self._instance, mapped, self.count_many)
 
     async def _run_workflow(self, workflow: Any, start_node: Any, inputs: Mapping[str, Any]) -> Any:
         """Run a child run."""
-        self.refuse_late()
+        self.refuse_late(f"run {workflow.name!r}")
         self._runs += 1
         if self.failures is None:
             self.failures = []

@@ -191,7 +191,7 @@ class PlainContext:
                     wishes.children.append((task, number))
                 return task_id
             if task_id not in self._taken:
-                self._claim(task_id, task)
+                self.claim(task_id, task)
                 if wishes.children is None:
                     wishes.children = []
                 wishes.children.append((task, 0))
@@ -271,13 +271,13 @@ class PlainContext:
         counts[name] = first + number - 1
         return first
 
-    def refuse_late(self) -> None:
+    def refuse_late(self, what: str) -> None:
         """Refuse to act for an attempt that is over.
 
         Raises:
             GraflowRuntimeError: it is.
         """
-        self._link.refuse_late(self._instance, self.face or self)
+        self._link.refuse_late(self._instance, self.face or self, what)
 
     def unawaited_failure(self) -> BaseException | None:
         """Give what a called child raised that nobody looked at."""
@@ -286,14 +286,22 @@ class PlainContext:
                 return handle.exception()
         return None
 
-    def _claim(self, task_id: str, task: Task[Any, Any]) -> None:
-        """Reserve an id among the children of this turn."""
+    def claim(self, task_id: str, task: Task[Any, Any]) -> None:
+        """Reserve an id among the children of this turn; tasks of one function may share it.
+
+        Raises:
+            DuplicateTaskError: it belongs to a different task.
+        """
+        other = self._instance.scope.graph.resembles(task)
+        if other is not None:
+            place = other.task.definition.place if other.task is not None else "a group"
+            raise DuplicateTaskError(task_id, place, task.definition.place)
         if self._ids is None:
             self._ids = {}
         known = self._ids.setdefault(task_id, task)
         base, _, number = task_id.rpartition("_")
         taken = number.isdigit() and self._counts is not None and 0 < int(number) <= self._counts.get(base, 0)
-        if known is not task or taken:
+        if taken or (known is not task and known.definition.func is not task.definition.func):
             raise DuplicateTaskError(task_id, known.definition.place, task.definition.place)
 
     def _child(self, expression: Expression) -> tuple[Child, str]:
@@ -312,7 +320,7 @@ class PlainContext:
             self._link.check(expression.definition)
             child = child_of(expression, self.count)
             if not child.number:
-                self._claim(expression.id, expression)
+                self.claim(expression.id, expression)
             return child, expression.id if not child.number else f"{expression.definition.id}_{child.number}"
         if not isinstance(expression, Expression):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"next_task runs a task, chain or group, not {type(expression).__name__} {expression!r}")

@@ -115,17 +115,26 @@ def joined(bundles: Sequence[Bundle]) -> list[str]:
         for is_straight, level in zip(straight, longest_path(under, [1] * len(bundles)), strict=True)
     ]
     lines = [_marks((column, "|") for above, _ in bundles for column in above)]
+    levelled = list(zip(bundles, levels, strict=True))
     for level in range(1, max(levels, default=0) + 1):
-        marks: list[tuple[int, str]] = []
-        for (above, below), own in zip(bundles, levels, strict=True):
-            if own == level:
-                ends = {*above, *below}
-                marks += [(column, "+" if column in ends else "-") for column in range(min(ends), max(ends) + 1)]
-            else:
-                marks += [(column, "|") for column in (above if own > level else below)]
-        lines.append(_marks(marks))
+        lines.append(_level(levelled, level))
+        ended = {column for (above, _), own in levelled if own == level for column in above}
+        if any(own == level + 1 and ended.intersection(below) for (_, below), own in levelled):
+            lines.append(_level(levelled, level + 0.5))  # else a corner would stand right on another
     lines.append(_marks((column, "v") for _, below in bundles for column in below))
     return lines
+
+
+def _level(bundles: Iterable[tuple[Bundle, int]], level: float) -> str:
+    """Draw the lines at a level: sideways those whose own it is, the others on their way to theirs or from it."""
+    marks: list[tuple[int, str]] = []
+    for (above, below), own in bundles:
+        if own == level:
+            ends = {*above, *below}
+            marks += [(column, "+" if column in ends else "-") for column in range(min(ends), max(ends) + 1)]
+        else:
+            marks += [(column, "|") for column in (above if own > level else below)]
+    return _marks(marks)
 
 
 def _marks(marks: Iterable[tuple[int, str]]) -> str:

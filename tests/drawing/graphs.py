@@ -80,11 +80,13 @@ def into_itself() -> Graph:
 def shared() -> Graph:
     """A task that is part of two groups, and a group of which all are part of another."""
     a, b, c, x = tasks(*"abcx")
-    return build_graph([
-        parallel(a, b, name="one") >> x,
-        parallel(a, c, name="two") >> x,
-        parallel(a, c, name="three") >> x,
-    ])
+    return build_graph(
+        [
+            parallel(a, b, name="one") >> x,
+            parallel(a, c, name="two") >> x,
+            parallel(a, c, name="three") >> x,
+        ]
+    )
 
 
 def hostile() -> Graph:

@@ -21,10 +21,7 @@ class Rect(NamedTuple):
 
     def overlaps(self, other: Rect) -> bool:
         return (
-            self.left < other.right
-            and other.left < self.right
-            and self.top < other.bottom
-            and other.top < self.bottom
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
         )
 
     def contains(self, other: Rect) -> bool:
@@ -154,8 +151,10 @@ def _curve(a: Point, b: Point, c: Point, d: Point) -> list[Point]:
         t = step / STEPS
         weights = ((1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3)
         ends = (a, b, c, d)
-        found.append((
-            sum(w * p[0] for w, p in zip(weights, ends, strict=True)),
-            sum(w * p[1] for w, p in zip(weights, ends, strict=True)),
-        ))
+        found.append(
+            (
+                sum(w * p[0] for w, p in zip(weights, ends, strict=True)),
+                sum(w * p[1] for w, p in zip(weights, ends, strict=True)),
+            )
+        )
     return found
