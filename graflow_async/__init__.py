@@ -5,6 +5,9 @@ Define tasks with `@task`, draw them with `>>` and `|`, run them with `await wf.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from ._lazy import lazily as _lazily
 from ._version import __version__
 from .channel import Channel, SyncChannel, SyncTypedChannel, TypedChannel
 from .compose import Chain, Expression, Group, ParallelGroup, chain, flatten, parallel
@@ -30,23 +33,6 @@ from .errors import (
     StoreError,
     TaskTimeoutError,
 )
-from .events import (
-    Emitted,
-    Event,
-    EventsLost,
-    GroupFinished,
-    Progress,
-    RunFinished,
-    RunStarted,
-    TaskCancelled,
-    TaskCompleted,
-    TaskEvent,
-    TaskFailed,
-    TaskIterated,
-    TaskRetrying,
-    TaskSkipped,
-    TaskStarted,
-)
 from .flow import flow
 from .graph import Graph
 from .policy import Cache, MemberResult, Rate, RetryPolicy, at_least, critical
@@ -56,6 +42,54 @@ from .store import Change, KeyValueStore
 from .stores.memory import MemoryStore
 from .task import Mapped, Task, TaskWrapper, task, unmapped
 from .workflow import Workflow, workflow
+
+if TYPE_CHECKING:
+    from .events import (
+        Emitted,
+        Event,
+        EventsLost,
+        GroupFinished,
+        Progress,
+        RunFinished,
+        RunStarted,
+        TaskCancelled,
+        TaskCompleted,
+        TaskEvent,
+        TaskFailed,
+        TaskIterated,
+        TaskRetrying,
+        TaskSkipped,
+        TaskStarted,
+    )
+
+_events = _lazily("graflow_async.events")  # dataclasses are slow to make, and most programs listen to nothing
+_EVENTS = frozenset(
+    {
+        "Emitted",
+        "Event",
+        "EventsLost",
+        "GroupFinished",
+        "Progress",
+        "RunFinished",
+        "RunStarted",
+        "TaskCancelled",
+        "TaskCompleted",
+        "TaskEvent",
+        "TaskFailed",
+        "TaskIterated",
+        "TaskRetrying",
+        "TaskSkipped",
+        "TaskStarted",
+    }
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Give the events, loaded when they are first asked for."""
+    if name in _EVENTS:
+        return getattr(_events, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "BindingError",

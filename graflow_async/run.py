@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 from ._core.commands import Finish
 from ._core.events import RunStarted, StopRequested
 from ._core.state import Gate, Instance, RunState
+from ._lazy import lazily
 from ._runtime.bodies import Bodies
 from ._runtime.link import Link, route_of
-from ._runtime.listeners import EventLog, Notifier, Span, Timeline
 from ._runtime.scheduler import Scheduler
 from ._runtime.timers import LoopClock
 from .channel import Channel
@@ -34,9 +34,13 @@ if TYPE_CHECKING:
     from contextvars import Context
     from types import TracebackType
 
+    from ._runtime.listeners import EventLog, Notifier, Span, Timeline
     from .events import Event
 
+
 logger = logging.getLogger("graflow_async.run")
+listening = lazily("graflow_async._runtime.listeners")
+_events = lazily("graflow_async.events")
 
 
 class Run:
@@ -87,8 +91,8 @@ class Run:
         self._threads: ThreadPool | None = None
         self._executors, self._default_executor = executors_of(options.get("executor"))
         self._executors.setdefault("process", ProcessExecutor())
-        self._timeline = Timeline() if watched else None
-        self._log = EventLog(self.run_id) if watched else None
+        self._timeline: Timeline | None = listening.Timeline() if watched else None
+        self._log: EventLog | None = listening.EventLog(self.run_id) if watched else None
         self._link: Link
         self._scheduler: Scheduler | None = None
         self._notifier: Notifier | None = None
@@ -170,7 +174,8 @@ class Run:
         options = self._options
         clock = options.get("clock") or LoopClock(loop)
         listeners = [*(options.get("listeners") or ()), *([self._log, self._timeline] if self._log else [])]
-        notifier = self._notifier = Notifier(self.run_id, clock.time, listeners) if listeners else None
+        notifier: Notifier | None = listening.Notifier(self.run_id, clock.time, listeners) if listeners else None
+        self._notifier = notifier
         link = self._link = Link(
             run_id=self.run_id,
             store=options.get("store") or MemoryStore(),

@@ -6,13 +6,14 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+from ._lazy import lazily
 from .builder import build_graph
 from .compose import Chain, Expression, Group, set_alone
-from .current import caller, open_block
+from .current import Block, caller, open_block
 from .definition import check_id
-from .draw import to_ascii, to_dot, to_html, to_mermaid, to_svg
 from .errors import ConfigError, DuplicateTaskError, GraflowRuntimeError
 from .graph import Graph
+from .options import RunOptions
 from .run import Run
 from .task import Mapped, Task
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
-    from .current import Block
-    from .options import RunOptions
+
+
+draw = lazily("graflow_async.draw")
 
 
 class Workflow:
@@ -225,19 +227,19 @@ class Workflow:
 
     def to_mermaid(self) -> str:
         """Draw the graph as Mermaid text."""
-        return to_mermaid(self.graph)
+        return draw.to_mermaid(self.graph)
 
     def to_dot(self) -> str:
         """Draw the graph in Graphviz's language."""
-        return to_dot(self.graph, self.name)
+        return draw.to_dot(self.graph, self.name)
 
     def to_ascii(self) -> str:
         """Draw the graph as plain text."""
-        return to_ascii(self.graph)
+        return draw.to_ascii(self.graph)
 
     def to_svg(self) -> str:
         """Draw the graph as SVG."""
-        return to_svg(self.graph, self.name)
+        return draw.to_svg(self.graph, self.name)
 
     def show_info(self) -> None:
         """Print name, size, drawing and cycles."""
@@ -258,7 +260,7 @@ class Workflow:
 
     def _repr_html_(self) -> str:
         """Draw the graph in a notebook."""
-        return to_html(self.graph, self.name)
+        return draw.to_html(self.graph, self.name)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """Give a notebook the drawing in the forms that it can choose from."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import BindingError
 from .commands import Cancel, Deliver, DropTimer, Finish, SetTimer, Tell
+from .kinship import in_group, in_lap, is_under
 from .state import (
     Awaited,
     Batch,
@@ -166,7 +167,7 @@ class Endings(Walk):
                 self.judge(lap, group)
         elif lap.then is not None:
             lap.failure = lap.failure or error
-            self.cancel_where(lambda other: self._in_lap(other, lap))
+            self.cancel_where(lambda other: in_lap(other, lap))
         else:
             self._fail_owner(lap.owner, error)
 
@@ -179,7 +180,7 @@ class Endings(Walk):
         elif isinstance(then, PartOf):
             whole = then.lap
             whole.failure = whole.failure or error
-            self.cancel_where(lambda other: self._in_lap(other, whole))
+            self.cancel_where(lambda other: in_lap(other, whole))
             self.leave_lap(whole)
         elif isinstance(then, BranchEnd):
             self._fail_branch(then.lap, then.join, then.last, error)
@@ -247,12 +248,12 @@ class Endings(Walk):
             if owner.is_swept:
                 return
             owner.is_swept = True
-        self.cancel_where(lambda other: _is_under(other, owner))
+        self.cancel_where(lambda other: is_under(other, owner))
 
     def cancel_group(self, lap: Lap, number: int) -> None:
         """Cancel what still runs of a group: its branches, and everything that these wait for."""
         inside = lap.graph.inside(number)
-        self.cancel_where(lambda other: self._in_group(other, lap, number, inside))
+        self.cancel_where(lambda other: in_group(other, lap, number, inside))
 
     def end_cancelled(self, instance: Instance) -> None:
         """End an instance that was told to stop."""
@@ -299,7 +300,7 @@ class Endings(Walk):
             return
         scope.stop = stop
         for inner in self.state.scopes.values():
-            if inner.stop is None and _is_under(inner, scope):
+            if inner.stop is None and is_under(inner, scope):
                 inner.stop = Stop("cancelled")
         self.cancel_under(scope)
         if scope.open == 0:
@@ -341,28 +342,6 @@ class Endings(Walk):
         del self.state.live[instance.key]
         instance.status = status
 
-    def _in_lap(self, item: Instance | Batch | Scope, lap: Lap) -> bool:
-        """Say whether something belongs to a lap, directly or through its owners."""
-        current: Instance | Batch | Scope | None = item
-        while current is not None:
-            if isinstance(current, Instance):
-                place = current.lap or (current.then.lap if isinstance(current.then, PartOf) else None)
-                while place is not None:
-                    if place is lap:
-                        return True
-                    place = place.then.lap if isinstance(place.then, (PartOf, BranchEnd)) else None
-            current = current.caller if isinstance(current, Scope) else current.owner
-        return False
-
-    def _in_group(self, item: Instance | Batch | Scope, lap: Lap, number: int, inside: set[int]) -> bool:
-        """Say whether something belongs to a group, directly, through its lap, or through its owners."""
-        current: Instance | Batch | Scope | None = item
-        while current is not None:
-            if isinstance(current, Instance) and _place_in(current, lap, number, inside):
-                return True
-            current = current.caller if isinstance(current, Scope) else current.owner
-        return False
-
 
 def _remember(owner: Owner, child: Instance, value: Any) -> None:
     """Keep a child's result for its owner, whose body or next turn may ask for it; items of a map are in its list."""
@@ -373,34 +352,3 @@ def _remember(owner: Owner, child: Instance, value: Any) -> None:
     if child.own is not None:
         owner.own.update(child.own)
     owner.own[child.id] = value
-
-
-def _place_in(instance: Instance, lap: Lap, number: int, inside: set[int]) -> bool:
-    """Say whether an instance stands in a group, itself or through the end that its lap delivers to."""
-    then: Then = instance.then
-    place, node = instance.lap, instance.node
-    if isinstance(then, Judged):
-        place, node = then.lap, then.node
-    while True:
-        if place is lap and node in inside:
-            return True
-        if place is not None:
-            then = place.then
-        if isinstance(then, BranchEnd):
-            place, node = then.lap, then.join
-            if place is lap and node == number:
-                return True
-        elif isinstance(then, PartOf):
-            place, node = then.lap, -1
-        else:
-            return False
-
-
-def _is_under(item: Instance | Batch | Scope, owner: Owner) -> bool:
-    """Say whether `owner` waits for something, directly or through others."""
-    current: Owner | None = item.caller if isinstance(item, Scope) else item.owner
-    while current is not None:
-        if current is owner:
-            return True
-        current = current.caller if isinstance(current, Scope) else current.owner
-    return False

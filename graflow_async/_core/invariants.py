@@ -38,7 +38,9 @@ def check(state: RunState) -> None:
         _require(owner.open == count, f"{owner!r} counts {owner.open} open, there are {count}")
     for gate in _gates(state):
         free = gate.size - held.get(id(gate), 0)
-        _require(gate.per is not None or gate.free == free, f"gate {gate.name!r} has {gate.free} free, should be {free}")
+        _require(
+            gate.per is not None or gate.free == free, f"gate {gate.name!r} has {gate.free} free, should be {free}"
+        )
 
 
 def _count(open_under: dict[int, int], owners: dict[int, Instance | Scope], owner: Instance | Scope, more: int) -> None:

@@ -25,6 +25,7 @@ from .events import (
     Unparked,
 )
 from .jumps import Jumps
+from .kinship import in_lap
 from .state import Awaited, Batch, Gate, Instance, Owner, RunState, Scope, Status
 from .table import LEGAL
 from .wishes import Outcome, Stop, Wishes
@@ -202,7 +203,7 @@ class Machine(Jumps):
         if scope is not None:
             self.stop(scope, Stop("cancelled"))
         elif lap is not None:
-            self.cancel_where(lambda other: self._in_lap(other, lap))
+            self.cancel_where(lambda other: in_lap(other, lap))
         else:
             instance = state.find(event.key)
             if instance is not None:

@@ -210,7 +210,14 @@ class Instance:
     is_swept = False
 
     def __init__(
-        self, key: int, task: Task[Any, Any], task_id: str, owner: Owner, scope: Scope, parent: Instance | None, kind: str
+        self,
+        key: int,
+        task: Task[Any, Any],
+        task_id: str,
+        owner: Owner,
+        scope: Scope,
+        parent: Instance | None,
+        kind: str,
     ) -> None:
         """Make an instance that has not started."""
         self.key = key
@@ -308,8 +315,6 @@ class Judged:
 
 class Detached:
     """Nobody but the run waits for the end, and its value counts for nothing."""
-
-    __slots__ = ()
 
 
 Then = Awaited | BranchEnd | PartOf | Judged | Detached | None

@@ -5,23 +5,17 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from ..errors import GraflowRuntimeError, ParallelGroupError, text_of
-from ..graph import Graph, Join
-from ..policy import GroupPolicy, MemberResult, Verdict
+from ..graph import Graph
 from ..route import Route
-from ..task import Task
-from .admission import Admission
 from .commands import SetTimer, Tell
+from .groups import Groups
 from .state import (
     FIRED,
     REACHED,
     SKIPPED,
     UNTOUCHED,
-    Activation,
     BranchEnd,
-    Gate,
     Instance,
-    Judged,
     Lap,
     Owner,
     PartOf,
@@ -31,11 +25,10 @@ from .state import (
     Then,
 )
 
-
 RUNNING = Status.RUNNING
 
 
-class Walk(Admission):
+class Walk(Groups):
     """Moves through laps.
 
     What is complete (a join, as (lap, number), or an owner whose last child has ended) waits in `agenda` until the event at
@@ -46,7 +39,6 @@ class Walk(Admission):
         """Work on `state`."""
         super().__init__(state)
         self.agenda: deque[Any] = deque()
-        self.observed = False
 
     # -- laps -------------------------------------------------------------------------------------------------
 
@@ -124,7 +116,7 @@ class Walk(Admission):
                 self.out.append(instance)
                 return
         else:
-            gates = self.gates_for(task, node.kind, tuple(self._group_gate(lap, join) for join in node.bounds))
+            gates = self.gates_for(task, node.kind, tuple(self.group_gate(lap, join) for join in node.bounds))
         if gates:
             instance.gates = gates
         if delay is None:
@@ -143,7 +135,9 @@ class Walk(Admission):
         owner = lap.owner
         if lap.failure is not None:
             return True
-        if isinstance(owner, Instance) and (owner.doomed or (owner.outcome is not None and owner.outcome.error is not None)):
+        if isinstance(owner, Instance) and (
+            owner.doomed or (owner.outcome is not None and owner.outcome.error is not None)
+        ):
             return True
         place: Lap | None = lap
         numbers = list(lap.graph.table[number].groups)
@@ -266,159 +260,3 @@ class Walk(Admission):
                 stack.extend((after, 1) for after in lap.route.successors[target])
             elif lap.marks[target] < FIRED:
                 lap.pending[target] += more
-
-    # -- groups -----------------------------------------------------------------------------------------------
-
-    def activation(self, lap: Lap, number: int) -> Activation:
-        """Give what is noted of a group's turn."""
-        if lap.groups is None:
-            lap.groups = {}
-        return lap.groups.setdefault(number, Activation())
-
-    def _group_gate(self, lap: Lap, number: int) -> Gate:
-        """Give the gate of a group that bounds its tasks."""
-        activation = self.activation(lap, number)
-        if activation.gate is None:
-            node = lap.graph.table[number]
-            size = node.join.max_concurrency if node.join is not None else None
-            activation.gate = Gate(node.id, size or 1)
-        return activation.gate
-
-    def judge(self, lap: Lap, number: int) -> None:
-        """Ask a group's policy while branches are open; a verdict cancels the rest."""
-        join = lap.graph.table[number].join
-        activation = self.activation(lap, number)
-        if join is None or activation.passed is not None or lap.marks[number] >= FIRED:
-            return
-        if not isinstance(join.policy, GroupPolicy):
-            return
-        values = self._group_values(lap, join)
-        verdict = join.policy.verdict(values, activation.failed, lap.pending[number])
-        if verdict is Verdict.WAIT:
-            return
-        activation.passed = verdict is Verdict.PASS
-        activation.settled = values
-        self.cancel_group(lap, number)
-
-    def conclude(self, lap: Lap, number: int) -> None:
-        """Judge a group whose branches have all ended, and pass on its result or its failure."""
-        node = lap.graph.table[number]
-        join = node.join
-        if join is None:
-            return
-        activation = lap.groups.get(number) if lap.groups is not None else None
-        failed = activation.failed if activation is not None else {}
-        values = self._group_values(lap, join)
-        if activation is not None and activation.passed is not None:
-            passed = activation.passed
-            if passed and activation.settled is not None:
-                values = activation.settled
-        elif isinstance(join.policy, GroupPolicy):
-            passed = not join.branches or join.policy.verdict(values, failed, 0) is Verdict.PASS
-        elif join.branches:
-            self._ask_policy(lap, number, values, failed)
-            return
-        else:
-            passed = True
-        self.close_group(lap, number, values, failed, passed=passed)
-
-    def close_group(
-        self,
-        lap: Lap,
-        number: int,
-        values: dict[str, Any],
-        failed: dict[str, BaseException],
-        *,
-        passed: bool,
-        cause: BaseException | None = None,
-    ) -> None:
-        """End a group with its result, or with ParallelGroupError."""
-        node = lap.graph.table[number]
-        if self.observed:
-            self.out.append(Tell("group_completed" if passed else "group_failed", node.id, lap.scope, None, values))
-        if passed:
-            lap.scope.results[node.id] = values
-            self.deliver_from(lap, number, node.id, values)
-        else:
-            error = _group_error(node.id, node.join, values, failed, cause)
-            lap.scope.failures.setdefault(node.id, error)
-            self.fail_node(lap, number, error)
-        self.leave_lap(lap)
-        self.leave(lap.owner)
-
-    def _ask_policy(self, lap: Lap, number: int, values: dict[str, Any], failed: dict[str, BaseException]) -> None:
-        """Let a policy of the user's own look at the results, as a task of the run."""
-        node = lap.graph.table[number]
-        join = node.join
-        if join is None:
-            return
-        policy: Any = join.policy
-        results = {
-            key: MemberResult(key, values.get(key), failed.get(key))
-            for key in join.keys
-            if key in values or key in failed
-        }
-        members = [lap.graph.table[last].task or key for last, key in join.branches]
-
-        def on_group_finished(ctx: Any) -> Any:
-            return policy.on_group_finished(node.id, members, results, ctx)
-
-        judge: Task[Any, Any] = Task(node.id, on_group_finished, inject_context=True, executor="inline")
-        instance = Instance(self.state.next_key, judge, node.id, lap.owner, lap.scope, lap.parent, "inline")
-        self.state.next_key += 1
-        instance.then = Judged(lap, number, values, failed)
-        self.state.live[instance.key] = instance
-        self.start(instance)
-
-    def _group_values(self, lap: Lap, join: Join) -> dict[str, Any]:
-        """Collect what the branches of a group have delivered so far."""
-        values = lap.values
-        return {key: values[last] for last, key in join.branches if last in values}
-
-    # -- what the layer above knows ---------------------------------------------------------------------------
-
-    def leave_lap(self, lap: Lap) -> None:
-        """Count an end in a lap that somebody waits for."""
-        raise NotImplementedError
-
-    def leave(self, owner: Owner) -> None:
-        """Count an end under an owner."""
-        raise NotImplementedError
-
-    def fail_node(self, lap: Lap, number: int, error: BaseException) -> None:
-        """Let a failure go where it belongs."""
-        raise NotImplementedError
-
-    def cancel_group(self, lap: Lap, number: int) -> None:
-        """Cancel what still runs of a group."""
-        raise NotImplementedError
-
-
-def _group_error(
-    group_id: str,
-    join: Join | None,
-    values: dict[str, Any],
-    failed: dict[str, BaseException],
-    cause: BaseException | None,
-) -> ParallelGroupError:
-    """Make the error of a group that failed by its policy."""
-    policy: Any = join.policy if join is not None else None
-    label = getattr(policy, "label", type(policy).__name__)
-    total = len(join.branches) if join is not None else 0
-    names = ", ".join(failed) or "none"
-    message = f"group {group_id!r} failed by policy {label}: {len(values)}/{total} succeeded; failed: {names}"
-    if cause is not None:
-        message = f"group {group_id!r} failed by its policy {label}: {text_of(cause)}"
-    errors = [e if isinstance(e, Exception) else _as_exception(e) for e in failed.values()]
-    if cause is not None and isinstance(cause, Exception):
-        errors.append(cause)
-    error = ParallelGroupError(message, errors or [GraflowRuntimeError(message)], group_id, failed, values)
-    error.__cause__ = cause
-    return error
-
-
-def _as_exception(error: BaseException) -> GraflowRuntimeError:
-    """Wrap what is no Exception, which a group of exceptions does not take."""
-    wrapped = GraflowRuntimeError(f"{type(error).__name__}: {text_of(error)}")
-    wrapped.__cause__ = error
-    return wrapped

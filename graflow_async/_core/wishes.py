@@ -8,7 +8,6 @@ from ..graph import Graph
 from ..route import Route
 from ..task import Task
 
-
 UNSET: Any = object()
 SAME: tuple[tuple[Any, ...], dict[str, Any] | None] = ((), None)
 """Another turn with the arguments that the task is bound to."""

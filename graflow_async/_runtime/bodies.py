@@ -8,7 +8,7 @@ import logging
 import types
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from .._core.events import Cancelled, Event, Failed
 from .._core.state import Instance
@@ -24,6 +24,7 @@ from .caching import cache_key
 from .calls import ChildHandle
 from .isolation import as_coroutine, drive, first_step
 from .lanes import Lane, Lanes, too_late
+from .ports import TaskContext, ThreadPort
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
@@ -31,25 +32,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("graflow_async.run")
-
-
-class ThreadPort(Protocol):
-    """Runs plain functions in threads."""
-
-    def submit(self, call: Callable[[], Any]) -> asyncio.Future[Any]:
-        """Start a call in a thread of its own and give the future of its value."""
-        ...
-
-
-class TaskContext(Protocol):
-    """What the runtime needs of a task's context."""
-
-    wishes: Any
-    failures: Any
-
-    def unawaited_failure(self) -> BaseException | None:
-        """The exception of a called child that failed and that nobody awaited."""
-        ...
 
 
 class Bodies:

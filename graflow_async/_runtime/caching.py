@@ -9,7 +9,6 @@ from ..definition import Definition
 from ..errors import NotSerializableError
 from ..policy import Cache
 
-
 PREFIX = "graflow:cache:"
 
 
@@ -25,6 +24,8 @@ def cache_key(definition: Definition, cache: Cache, args: tuple[Any, ...], kwarg
     try:
         digest = hashlib.sha256(pickle.dumps(parts, protocol=5)).hexdigest()
     except Exception as error:
-        message = f"task {definition.id!r}: its arguments cannot be pickled to find a cached result; give Cache(key=...)"
+        message = (
+            f"task {definition.id!r}: its arguments cannot be pickled to find a cached result; give Cache(key=...)"
+        )
         raise NotSerializableError(message) from error
     return f"{PREFIX}{definition.id}:{digest}"

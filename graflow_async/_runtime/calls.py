@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sized
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -276,7 +276,9 @@ class Pulls:
         sources = [iter(cast("Iterable[Any]", v)) if m else None for m, v in self._arguments]
         name = self._task.definition.id
         if len(sources) == 1:
-            rows = zip(cast("Iterator[Any]", sources[0]), strict=False)  # the usual case: one iterable, nothing to compare
+            rows = zip(
+                cast("Iterator[Any]", sources[0]), strict=False
+            )  # the usual case: one iterable, nothing to compare
             while chunk := list(islice(rows, room[0])):
                 first = count(name, len(chunk))
                 yield [(self._bound(values), number) for number, values in enumerate(chunk, first)]

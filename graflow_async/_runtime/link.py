@@ -22,9 +22,8 @@ from ..protocols import Clock
 from ..store import KeyValueStore, Peekable
 from ..task import Mapped, Task
 from .binding import Binder, Provided
-from .bodies import ThreadPort
 from .calls import GENERATOR_WINDOW, ChildHandle, MapCall, Pulls, run_map
-from .listeners import Notifier
+from .ports import Notifier, ThreadPort
 from .scheduler import Scheduler
 
 if TYPE_CHECKING:

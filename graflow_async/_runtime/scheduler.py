@@ -15,7 +15,7 @@ from .._core.wishes import Wishes
 from ..errors import InternalError, text_of
 from ..protocols import Clock
 from .lanes import Lane, Lanes, too_late
-from .listeners import Notifier
+from .ports import Notifier
 from .timers import Timers
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ class Scheduler:
     def crash(self, error: BaseException) -> None:
         """End the run at once: something that must not happen has happened, and waiting would be for ever."""
         logger.critical("run %s broke; please report this", self.state.run_id, exc_info=error)
-        failure = InternalError(f"run {self.state.run_id} broke: {type(error).__name__}: {text_of(error)}; please report this")
+        failure = InternalError(
+            f"run {self.state.run_id} broke: {type(error).__name__}: {text_of(error)}; please report this"
+        )
         failure.__cause__ = error
         if not self.done.done():
             self.done.set_result(Finish("failed", None, failure))

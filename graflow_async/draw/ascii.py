@@ -8,7 +8,7 @@ continues on further lines, in brackets.
 from __future__ import annotations
 
 import re
-from math import floor, inf
+from math import ceil, floor
 from typing import TYPE_CHECKING
 
 from ..graph import Graph
@@ -18,7 +18,7 @@ from .outline import TOP, Edge, Outline
 from .text import columns, printable, shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 Joint = tuple[list[int], list[int]]  # places in a row, and in the next, each of which is joined with each
 
@@ -146,7 +146,7 @@ class _Part:
         for row in self.broken:
             blocks.append(bracketed(shelved([blocks[number] for number in self.rows[row]], self.limit - 4)))
             self.rows[row] = [len(blocks) - 1]
-        return _stack(blocks, self.rows, joints)
+        return _stack(blocks, self.rows, joints, self.limit)
 
     def _whole(self, row: int, places: list[int]) -> list[int]:
         """Give the places in a row as it is set: one that is broken has only one."""
@@ -187,7 +187,7 @@ class _Part:
                 self.page.told.add(edge)
 
 
-def _stack(blocks: Sequence[Block], rows: Sequence[list[int]], joints: Sequence[Sequence[Joint]]) -> Block:
+def _stack(blocks: Sequence[Block], rows: Sequence[list[int]], joints: Sequence[Sequence[Joint]], limit: int) -> Block:
     """Set rows of blocks below each other, with lines between them."""
     links = [
         Link(rows[row][tail], rows[row + 1][head])
@@ -197,12 +197,7 @@ def _stack(blocks: Sequence[Block], rows: Sequence[list[int]], joints: Sequence[
         for head in heads
     ]
 
-    def gap(left: int, right: int) -> float:
-        return blocks[left].width - blocks[left].axis + BETWEEN + blocks[right].axis
-
-    places = _in_columns(rows, axes([list(row) for row in rows], links, gap), gap)
-    first = min(place - blocks[number].axis for number, place in places.items())
-    places = {number: place - first for number, place in places.items()}
+    places = _places(blocks, rows, links, limit)
     lines: list[str] = []
     for row, members in enumerate(rows):
         found = joints[row] if row < len(joints) else ()
@@ -222,18 +217,33 @@ def _stack(blocks: Sequence[Block], rows: Sequence[list[int]], joints: Sequence[
     return Block(lines, axis=places[rows[0][0]] if len(rows[0]) == 1 else None)
 
 
-def _in_columns(
-    rows: Sequence[list[int]], wanted: dict[int, float], gap: Callable[[int, int], float]
-) -> dict[int, int]:
-    """Round places to columns, keeping the gaps."""
+def _places(blocks: Sequence[Block], rows: Sequence[list[int]], links: Sequence[Link], limit: int) -> dict[int, int]:
+    """Choose the column of each axis: near to what follows each other, on a page of the limit if every row fits it."""
+
+    def gap(left: int, right: int) -> int:
+        return blocks[left].width - blocks[left].axis + BETWEEN + blocks[right].axis
+
+    wanted = axes([list(row) for row in rows], links, gap)
+    begins = [floor(wanted[row[0]]) - blocks[row[0]].axis for row in rows]
+    ends = [ceil(wanted[row[-1]]) - blocks[row[-1]].axis + blocks[row[-1]].width for row in rows]
+    first, last = min(begins), max(ends)
+    page = max(limit, *(sum(blocks[number].width + BETWEEN for number in row) - BETWEEN for row in rows))
+    if last - first > page:
+        # Rows have wandered sideways or are drawn out: keep to a page around the middle of most.
+        first = (sum(begins) + sum(ends)) // (2 * len(rows)) - page // 2
+        last = first + page
     found: dict[int, int] = {}
     for row in rows:
-        least: float = -inf
-        for index, number in enumerate(row):
-            found[number] = int(max(floor(round(wanted[number], 3) + 0.5), least))
-            if index + 1 < len(row):
-                least = found[number] + gap(number, row[index + 1])
-    return found
+        least = first + blocks[row[0]].axis
+        for number, after in zip(row, [*row[1:], -1], strict=True):
+            found[number] = max(floor(round(wanted[number], 3) + 0.5), least)
+            least = found[number] + (gap(number, after) if after >= 0 else 0)
+        most = last - blocks[row[-1]].width + blocks[row[-1]].axis
+        for number, before in zip(reversed(row), [*row[-2::-1], -1], strict=True):
+            found[number] = min(found[number], most)
+            most = found[number] - (gap(before, number) if before >= 0 else 0)
+    start = min(found[row[0]] - blocks[row[0]].axis for row in rows)
+    return {number: place - start for number, place in found.items()}
 
 
 def _note(lead: str, ids: Sequence[str], width: int) -> list[str]:

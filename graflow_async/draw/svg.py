@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from ..graph import Graph
 from .ascii import to_ascii
+from .frame import Run, Size
 from .layout import Box, Picture, Route, lay_out
 from .outline import Outline
 from .text import columns, escape_xml, printable, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from .frame import Run, Size
 
 MARGIN = 20.0
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .._lazy import lazily
 from ..protocols import Job
+
+if TYPE_CHECKING:
+    from .process import ProcessPool
+
+process = lazily("graflow_async.executors.process")  # pickle and subprocess are slow to import
 
 
 class ProcessExecutor:
@@ -15,7 +20,7 @@ class ProcessExecutor:
 
     def __init__(self) -> None:
         """Start nothing yet."""
-        self._pool: Any = None
+        self._pool: ProcessPool | None = None
 
     async def execute(self, job: Job) -> Any:
         """Run a job in a child process; cancelling the call kills the process.
@@ -25,9 +30,9 @@ class ProcessExecutor:
             ProcessDiedError: the process ended before it answered.
         """
         if self._pool is None:
-            # Imported by name: few programs need processes, and pickle and subprocess are slow to import.
-            self._pool = import_module(".process", __package__).ProcessPool()
-        return await self._pool.run(job.func, job.args, job.kwargs)
+            self._pool = process.ProcessPool()
+        pool: Any = self._pool
+        return await pool.run(job.func, job.args, job.kwargs)
 
     async def aclose(self) -> None:
         """Kill and reap the processes."""

@@ -34,12 +34,12 @@ class Layer(NamedTuple):
 
 
 LAYERS = (
-    Layer("leftwards", ("_version", "errors")),
+    Layer("leftwards", ("_version", "_lazy", "errors")),
     Layer(
         "free",
         (
             *("current", "definition", "plan", "task", "compose", "policy", "route", "graph", "builder"),
-            *("store", "typed", "events", "jobs", "protocols", "codec", "feedback"),
+            *("store", "typed", "events", "jobs", "protocols", "codec", "feedback", "options"),
         ),
     ),
     Layer("free", ("_core",)),
@@ -47,12 +47,11 @@ LAYERS = (
     Layer("apart", ("executors", "stores", "checkpoints", "brokers", "_redis")),
     Layer(
         "leftwards",
-        ("workflow", "flow", "run", "draw", "config", "cli", "ui", "worker", "testing", "prompts"),
+        ("draw", "run", "workflow", "flow", "config", "cli", "__main__", "ui", "worker", "testing", "prompts"),
     ),
 )
 # Pairs (importer, imported) that a layer's order alone would refuse.
 ALSO_ALLOWED = {
-    ("workflow", "draw"),  # a workflow shows itself
     # The connection, keys and scripts exist to be shared by the adapters that speak Redis.
     *((family, "_redis") for family in ("executors", "stores", "checkpoints", "brokers")),
 }
@@ -164,6 +163,15 @@ def own_imports(source: Source, modules: Iterable[str]) -> Iterator[OwnImport]:
         for target in targets:
             if target.split(".")[0] == PACKAGE and target != source.module:
                 yield OwnImport(node.lineno, target, place)
+    for line, target in _lazy_modules(source):
+        yield OwnImport(line, target, "module")
+
+
+def _lazy_modules(source: Source) -> Iterator[tuple[int, str]]:
+    """Yield the modules that a file names with `lazily(...)`."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"lazily", "_lazily"} and isinstance(node.args[0], ast.Constant):
+            yield node.lineno, str(node.args[0].value)
 
 
 def _family(module: str) -> str:
@@ -206,7 +214,10 @@ def hidden_imports(source: Source, modules: Iterable[str]) -> Iterator[str]:
     """Find imports of our own modules that a reader of the file's head would not see."""
     if source.is_root:
         return
+    lazy = {target for _, target in _lazy_modules(source)}
     for line, target, place in own_imports(source, modules):
+        if target in lazy and place == "TYPE_CHECKING":
+            continue  # the types of a module that is loaded when it is used
         if place == "function":
             yield source.at(line, f"imports {target} inside a function: move it to the head of the file")
         elif place == "TYPE_CHECKING":

@@ -9,7 +9,11 @@ import re
 
 NOTE = re.compile(r"(<-|-> back to) (\w+(?:, \w+)*)")
 WORD = re.compile(r"\w+")
-REACHES = {"|": ((-1, 0), (1, 0)), "v": ((-1, 0), (1, 0)), "-": ((0, -1), (0, 1))}
+REACHES: dict[str, tuple[tuple[int, int], ...]] = {
+    "|": ((-1, 0), (1, 0)),
+    "v": ((-1, 0), (1, 0)),
+    "-": ((0, -1), (0, 1)),
+}
 REACHES["+"] = REACHES["|"] + REACHES["-"]
 
 Cell = tuple[int, int]

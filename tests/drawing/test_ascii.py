@@ -133,7 +133,7 @@ def test_loops_are_named() -> None:
 
 
 def test_edges_across_groups_are_told() -> None:
-    """What no line can say is said in words: an edge from or to the inside of a group, and membership in a second one."""
+    """What no line can say is said in words: an edge to the inside of a group, membership in a second one."""
     drawing = to_ascii(graphs.crossing())
     for told in ("b <- y", "y <- c", "e -> back to d"):
         assert told in drawing

@@ -138,7 +138,7 @@ def test_everything_is_on_the_canvas(name: str) -> None:
 
 
 def test_scenario_33() -> None:
-    """fetch stands above the group, store below it, sub below ta, and edges lead to the group, not to its members."""
+    """Above the group stands fetch, below it store, sub below ta; edges lead to the group, not to its members."""
     svg = SvgReader(to_svg(graphs.scenario_33(), "scenario 33"))
     group = svg.groups["ParallelGroup_1"]
     assert svg.tasks["fetch"].bottom < group.top

@@ -1,0 +1,28 @@
+"""Modules that are loaded when something of them is first used, named at the head of the file that uses them.
+
+Only for what most programs never need and what is slow to import; such a module may also be imported under TYPE_CHECKING.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+
+class LazyModule:
+    """Stands for a module; the first attribute that is asked for loads it."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        """Keep the full name of the module."""
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        """Give something of the module."""
+        return getattr(import_module(self._name), attribute)
+
+
+def lazily(name: str) -> Any:
+    """Give a module by its full name, to be loaded when it is first used."""
+    return LazyModule(name)
