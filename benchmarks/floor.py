@@ -1,8 +1,9 @@
 """The floor: each scenario written by hand with asyncio alone.
 
 One `create_task` per body, in-degree counters, results in a dict. No names, no graph, no error handling, no
-hooks: what the event loop itself costs. Nothing here may be tuned beyond that definition, or ratios of
-different days stop being comparable.
+hooks: what the event loop itself costs. Tasks are held until they are done, as asyncio's documentation asks for (the
+loop keeps only weak references, so a task that nobody holds may vanish before it has run). Nothing here may be tuned
+beyond that definition, or ratios of different days stop being comparable.
 """
 
 from __future__ import annotations
@@ -23,10 +24,27 @@ LAYERS = 20
 Body = Callable[[int], Awaitable[object]]
 
 
+class Held:
+    """Starts tasks and holds them until they are done."""
+
+    __slots__ = ("_loop", "_tasks")
+
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, coro: Coroutine[Any, Any, None]) -> None:
+        """Start a task."""
+        task = self._loop.create_task(coro)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
 class CountedGraph:
     """Runs numbered bodies by in-degree counters; the numbers in `joins` are barriers, which have no body."""
 
-    __slots__ = ("_body", "_done", "_loop", "_open", "indegree", "joins", "results", "successors")
+    __slots__ = ("_body", "_done", "_held", "_loop", "_open", "indegree", "joins", "results", "successors")
 
     def __init__(
         self, body: Body, successors: dict[int, list[int]], indegree: list[int], joins: frozenset[int] = frozenset()
@@ -34,6 +52,7 @@ class CountedGraph:
         """Prepare a graph whose node `i` runs `body(i)`."""
         self._body = body
         self._loop = asyncio.get_running_loop()
+        self._held = Held()
         self._done = self._loop.create_future()
         self._open = len(indegree) - len(joins)
         self.successors = successors
@@ -57,25 +76,26 @@ class CountedGraph:
             if successor in self.joins:
                 self._release(successor)
             else:
-                self._loop.create_task(self._run(successor))
+                self._held.start(self._run(successor))
 
     async def run(self) -> None:
         """Start every root and wait until all nodes have run."""
         for node in [node for node, count in enumerate(self.indegree) if not count]:
-            self._loop.create_task(self._run(node))
+            self._held.start(self._run(node))
         await self._done
 
 
 class FanOut:
     """One source that makes children while it runs, then one successor when the last child is done."""
 
-    __slots__ = ("_done", "_leaf", "_loop", "_open", "_sink", "body_seconds", "results")
+    __slots__ = ("_done", "_held", "_leaf", "_loop", "_open", "_sink", "body_seconds", "results")
 
     def __init__(self, leaf: Body, sink: Callable[[], object]) -> None:
         """Prepare a fan-out whose child `i` runs `leaf(i)`."""
         self._leaf = leaf
         self._sink = sink
         self._loop = asyncio.get_running_loop()
+        self._held = Held()
         self._done = self._loop.create_future()
         self._open = 0
         self.body_seconds = 0.0
@@ -85,7 +105,7 @@ class FanOut:
         self.results[index] = await self._leaf(index)
         self._open -= 1
         if not self._open:
-            self._loop.create_task(self._successor())
+            self._held.start(self._successor())
 
     async def _successor(self) -> None:
         self.results["sink"] = self._sink()
@@ -95,12 +115,12 @@ class FanOut:
         began = time.perf_counter()
         self._open = count
         for index in range(count):
-            self._loop.create_task(self._child(index))
+            self._held.start(self._child(index))
         self.body_seconds = time.perf_counter() - began
 
     async def run(self, count: int) -> None:
         """Run the source, its `count` children and the successor."""
-        self._loop.create_task(self._source(count))
+        self._held.start(self._source(count))
         await self._done
 
 
@@ -241,8 +261,8 @@ async def loop(count: int) -> Sample:
 
 
 async def _loop(count: int, tally: Tally, watch: dict[int, list[int]] | None = None) -> Sample:
-    running = asyncio.get_running_loop()
-    done = running.create_future()
+    done = asyncio.get_running_loop().create_future()
+    held = Held()
     results: dict[str, object] = {}
 
     async def body(index: int) -> int:
@@ -254,12 +274,12 @@ async def _loop(count: int, tally: Tally, watch: dict[int, list[int]] | None = N
     async def turn(index: int) -> None:
         results["loop"] = await body(index)
         if index + 1 < count:
-            running.create_task(turn(index + 1))  # noqa: RUF006 - the loop's queue holds a ready task
+            held.start(turn(index + 1))
         else:
             done.set_result(None)
 
     began = time.perf_counter()
-    running.create_task(turn(0))  # noqa: RUF006 - see turn
+    held.start(turn(0))
     await done
     seconds = time.perf_counter() - began
     tally.expect(count)

@@ -204,6 +204,8 @@ class _Builder:
     def _bound(self, table: list[Node]) -> None:
         """Let nodes know the bounds and the executor of the groups around them."""
         for node in table:
+            if node.task is not None:
+                node.task.definition.look()
             stack = list(node.groups)
             bounds: dict[int, None] = {}
             executor = None

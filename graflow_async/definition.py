@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 MAX_ID_LENGTH = 200
+PLAIN_KINDS = frozenset({"async", "thread", "inline"})
+"""How a function runs when no executor is asked."""
 
 
 class TaskOptions(TypedDict, total=False):
@@ -109,6 +111,15 @@ class Definition:
             func = self.func if self.func is not None else _nothing
             plan = self.plan_now = plan_of(func, inject_context=self.inject_context, label=f"task {self.id!r}")
         return plan
+
+    def look(self) -> None:
+        """Work the plan out now, so that running need not.
+
+        Raises:
+            BindingError: `inject_context` is set and there is no parameter for the context.
+        """
+        if self.plan_now is None and self.func is not None and not isinstance(self.func, classmethod):
+            self.plan_now = self.plan
 
     @property
     def place(self) -> str:

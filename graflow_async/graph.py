@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .errors import GraphCompilationError
+from .definition import PLAIN_KINDS
 from .policy import BestEffort, Critical, GroupPolicy, OnGroupFinished, Strict
 from .route import Plot, Route, make_route, strongly_connected
 from .task import Task
@@ -22,24 +23,23 @@ class Join:
 
     Attributes:
         policy: decides what a failing branch means.
+        judge: the policy, if it can be asked at any time; None for one of the user's own, which looks once at the end.
+        is_eager: whether a success may decide the group.
         max_concurrency: how many of its tasks run at once.
         branches: (number of the branch's last node, key in the group's result), as written.
         members: drawn ids of each branch, in order, for the view.
     """
 
-    __slots__ = ("branches", "max_concurrency", "members", "policy")
+    __slots__ = ("branches", "is_eager", "judge", "max_concurrency", "members", "policy")
 
     def __init__(self, policy: GroupPolicy | OnGroupFinished, max_concurrency: int | None) -> None:
         """Start without branches."""
         self.policy = policy
+        self.judge = policy if isinstance(policy, GroupPolicy) else None
+        self.is_eager = self.judge is not None and not isinstance(policy, (Strict, BestEffort, Critical))
         self.max_concurrency = max_concurrency
         self.branches: tuple[tuple[int, str], ...] = ()
         self.members: tuple[tuple[str, ...], ...] = ()
-
-    @property
-    def is_eager(self) -> bool:
-        """Whether a success may decide the group."""
-        return isinstance(self.policy, GroupPolicy) and not isinstance(self.policy, (Strict, BestEffort, Critical))
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -84,10 +84,11 @@ class Graph:
         predecessors_of: numbers of the nodes before each node.
         edges: drawn edges (id, id), groups as one node.
         numbers: id -> number of the node.
+        demanding: nodes that need a limit or an executor, which a run may not have.
         eager: joins whose policy may end the group before every branch has.
     """
 
-    __slots__ = ("_ancestors", "_last_numbers", "_routes", "eager", "edges", "numbers", "plot", "predecessors_of", "successors_of", "table")
+    __slots__ = ("_ancestors", "_last_numbers", "_routes", "demanding", "eager", "edges", "numbers", "plot", "predecessors_of", "successors_of", "table")
 
     def __init__(
         self,
@@ -109,6 +110,11 @@ class Graph:
                 predecessors[after].append(number)
         self.predecessors_of = [tuple(row) for row in predecessors]
         self.numbers = {node.id: node.number for node in table}
+        self.demanding = [
+            n
+            for n in table
+            if n.task is not None and (n.task.definition.limits or not PLAIN_KINDS.issuperset((n.kind, n.task.definition.kind)))
+        ]
         self.eager = frozenset(n.number for n in table if n.join is not None and n.join.is_eager)
         self._routes: dict[tuple[Any, ...], Route] = {}
         self._last_numbers: dict[str, int] = {}

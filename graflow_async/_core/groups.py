@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import GraflowRuntimeError, ParallelGroupError, text_of
 from ..graph import Join
-from ..policy import GroupPolicy, MemberResult, Verdict
+from ..policy import MemberResult, Verdict
 from ..task import Task
 from .admission import Admission
 from .commands import Tell
@@ -42,10 +42,10 @@ class Groups(Admission):
         activation = self.activation(lap, number)
         if join is None or activation.passed is not None or lap.marks[number] >= FIRED:
             return
-        if not isinstance(join.policy, GroupPolicy):
+        if join.judge is None:
             return
         values = self._group_values(lap, join)
-        verdict = join.policy.verdict(values, activation.failed, lap.pending[number])
+        verdict = join.judge.verdict(values, activation.failed, lap.pending[number])
         if verdict is Verdict.WAIT:
             return
         activation.passed = verdict is Verdict.PASS
@@ -65,8 +65,8 @@ class Groups(Admission):
             passed = activation.passed
             if passed and activation.settled is not None:
                 values = activation.settled
-        elif isinstance(join.policy, GroupPolicy):
-            passed = not join.branches or join.policy.verdict(values, failed, 0) is Verdict.PASS
+        elif join.judge is not None:
+            passed = not join.branches or join.judge.verdict(values, failed, 0) is Verdict.PASS
         elif join.branches:
             self._ask_policy(lap, number, values, failed)
             return

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextvars import Context
 
-TIME_SLICE = 0.005
+TIME_SLICE = 0.004
 MAX_BURST = 512
 
 logger = logging.getLogger("graflow_async.run")
@@ -192,7 +192,7 @@ class Lanes:
                     retire = True  # a cancelled task carries its cancellation on: it must not meet the next body
                     continue
                 now = clock()
-                if now > until:
+                if now > until and queue:
                     await asyncio.sleep(0)
                     now = clock()
                     until = now + TIME_SLICE

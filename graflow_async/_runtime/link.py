@@ -15,7 +15,7 @@ from .._core.wishes import Child
 from ..builder import build_graph
 from ..channel import Channel
 from ..compose import Expression
-from ..definition import Definition
+from ..definition import PLAIN_KINDS, Definition
 from ..errors import ConfigError, GraflowRuntimeError
 from ..graph import Graph
 from ..protocols import Clock
@@ -29,7 +29,6 @@ from .scheduler import Scheduler
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
-PLAIN_KINDS = frozenset({"async", "thread", "inline"})
 _BODY = frozenset({Status.RUNNING, Status.PARKED, Status.RESUMING})
 
 
@@ -117,11 +116,9 @@ class Link:
         Raises:
             ConfigError: a name is unknown.
         """
-        for node in graph.table:
+        for node in graph.demanding:
             if node.task is not None:
-                definition = node.task.definition
-                if definition.limits or definition.kind not in PLAIN_KINDS:
-                    self.check(definition)
+                self.check(node.task.definition)
                 if node.kind not in PLAIN_KINDS and node.kind not in self.executors:
                     message = f"task {node.id!r} is in a group with executor {node.kind!r}, which the run does not have"
                     raise ConfigError(message)

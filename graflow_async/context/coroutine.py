@@ -74,7 +74,7 @@ class TaskExecutionContext(PlainContext):
         child = child_of(expression, self.count)
         if child.task is not None:
             if not child.number:
-                self.claim(child.task.id, child.task)
+                self.claim(child.task.id, child.task, by_function=True)
             given = (*child.task.args, *(child.task.kwargs or {}).values())
             child.awaits_arguments = any(isinstance(value, ChildHandle) for value in given)
             self._link.check(child.task.definition)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from .._core.state import Instance
 from .._core.wishes import SAME, UNSET, Child, Stop, Wishes
 from .._runtime.calls import ChildHandle
-from .._runtime.link import PLAIN_KINDS, Link, child_of
+from .._runtime.link import Link, child_of
 from ..builder import build_graph
 from ..compose import Expression
+from ..definition import PLAIN_KINDS
 from ..errors import (
     BindingError,
     DuplicateTaskError,
@@ -286,8 +287,8 @@ class PlainContext:
                 return handle.exception()
         return None
 
-    def claim(self, task_id: str, task: Task[Any, Any]) -> None:
-        """Reserve an id among the children of this turn; tasks of one function may share it.
+    def claim(self, task_id: str, task: Task[Any, Any], *, by_function: bool = False) -> None:
+        """Reserve an id among the children of this turn; `by_function` lets tasks of one function share it.
 
         Raises:
             DuplicateTaskError: it belongs to a different task.
@@ -301,7 +302,8 @@ class PlainContext:
         known = self._ids.setdefault(task_id, task)
         base, _, number = task_id.rpartition("_")
         taken = number.isdigit() and self._counts is not None and 0 < int(number) <= self._counts.get(base, 0)
-        if taken or (known is not task and known.definition.func is not task.definition.func):
+        same = known is task or (by_function and known.definition.func is task.definition.func)
+        if taken or not same:
             raise DuplicateTaskError(task_id, known.definition.place, task.definition.place)
 
     def _child(self, expression: Expression) -> tuple[Child, str]:

@@ -187,7 +187,7 @@ class Builder:
         lower = {self.numbers[port] for port in self.ports if not port[1]}
         least = [1 if upper and number not in upper else 0 for number in part]
         rows = longest_path(successors, least)
-        last = 1 + max((row for number, row in zip(part, rows, strict=True) if number not in lower), default=-1)
+        last = 1 + max(rows, default=-1)
         members: list[list[int]] = [[] for _ in range(last + 1)]
         for number, row in zip(part, rows, strict=True):
             members[last if number in lower else row].append(number)

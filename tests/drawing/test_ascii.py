@@ -10,6 +10,7 @@ import pytest
 from graflow_async.builder import build_graph
 from graflow_async.compose import chain, parallel
 from graflow_async.draw import to_ascii
+from graflow_async.draw.block import joined
 from graflow_async.task import Task
 from tests.drawing import graphs
 from tests.drawing.ascii_reader import AsciiReader
@@ -151,9 +152,26 @@ def test_edges_between_a_group_and_its_own_are_told() -> None:
 
 def test_lines_that_turn_into_one_column_stay_apart() -> None:
     """Where one line leaves a column and another takes it, there is a space between their corners."""
-    a, b, c, d, e, f, g = graphs.tasks("a", "b", "c", "d", "e", "f", "g")
-    graph = build_graph([a >> b >> d, a >> c >> e, c >> f, c >> g])
-    assert AsciiReader(to_ascii(graph)).edges == set(graph.edges)
+    right, left = joined([([0], [5]), ([5], [10])]), joined([([5], [0]), ([10], [5])])
+    assert right == ["|    |", "|    +----+", "|         |", "+----+    |", "     v    v"]
+    assert left == ["     |    |", "+----+    |", "|         |", "|    +----+", "v    v"]
+
+
+def test_lines_reach_past_taller_neighbours() -> None:
+    """What stands beside a box is joined with the next row by a line as long as the box is high."""
+    a, b, c, x = graphs.tasks(*"abcx")
+    expect(
+        to_ascii(build_graph([parallel(a, b, name="one") >> x, c >> x])),
+        """
+        +-- one --+   c
+        | a   b   |   |
+        +---------+   |
+             |        |
+             +---+----+
+                 v
+                 x
+        """,
+    )
 
 
 @pytest.mark.parametrize("name", PLAIN)

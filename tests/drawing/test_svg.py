@@ -180,6 +180,16 @@ def test_a_task_in_two_groups() -> None:
     assert also == {("a", "two"), ("a", "three"), ("c", "three")}
 
 
+def test_a_task_in_a_group_and_in_the_one_around_it() -> None:
+    """It is drawn in the inner group, where it is in both, so that no line has to say so."""
+    a, b = graphs.tasks("a", "b")
+    outer = parallel(parallel(a, b, name="inner"), a, name="outer")
+    svg = SvgReader(to_svg(graphs.build_graph([outer]), "g"))
+    assert svg.groups["inner"].contains(svg.tasks["a"])
+    assert svg.groups["outer"].contains(svg.groups["inner"])
+    assert not svg.ways
+
+
 def test_ids_cannot_break_out() -> None:
     """Ids with markup stay text: the picture has no element and no attribute that is not its own."""
     text = to_svg(graphs.hostile(), "</title><script>1</script>")
