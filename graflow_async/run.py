@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from ._core.commands import Finish
@@ -194,6 +195,7 @@ class Run:
             threads=self._thread_pool,
             executors=self._executors,
             default_executor=self._default_executor,
+            new_face=partial(TaskExecutionContext, link),
             context_for=self.context_for,
             submit=self._submit,
             job_for=self._job_for,

@@ -15,14 +15,14 @@ from .wishes import SAME, UNSET, Child, Stop, Wishes
 class Children(Endings):
     """Makes children of instances and waits for them before anything else goes on."""
 
-    def _settle(self, instance: Instance, value: Any, wishes: Wishes) -> None:
+    def settle(self, instance: Instance, value: Any, wishes: Wishes) -> None:
         """Let the wishes of a body that has ended take effect."""
         instance.value = value
         if wishes.stop is not None:
             self._stop_by(instance, value, wishes.stop)
             return
         if wishes.again is not None and not wishes.children:
-            self._turn(instance, wishes.again)
+            self.turn(instance, wishes.again)
             return
         instance.status = Status.CLOSING
         if wishes.again is not None or wishes.jumps:
@@ -80,11 +80,11 @@ class Children(Endings):
         if wishes is None:
             self.finish(instance, instance.value)
         elif wishes.again is not None:
-            self._turn(instance, wishes.again)
+            self.turn(instance, wishes.again)
         elif wishes.jumps:
             self._jump(instance, wishes.jumps)
 
-    def _turn(self, instance: Instance, data: tuple[tuple[Any, ...], dict[str, Any] | None]) -> None:
+    def turn(self, instance: Instance, data: tuple[tuple[Any, ...], dict[str, Any] | None]) -> None:
         """Give an instance another turn."""
         limit = instance.task.definition.max_cycles
         if instance.turn >= limit:
@@ -100,7 +100,12 @@ class Children(Endings):
             instance.steps = None
         instance.data = None if data is SAME else data
         instance.face = None
-        self.begin(instance)
+        if instance.gates or self.state.max_steps is not None:
+            self.begin(instance)
+            return
+        self.state.steps += 1
+        instance.status = Status.RUNNING
+        self.out.append(instance)
 
     def _release_tasks(
         self, parent: Instance, tasks: list[tuple[Task[Any, Any], int]], handle: Any = None, index: int = 0

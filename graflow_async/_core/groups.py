@@ -25,6 +25,7 @@ class Groups(Admission):
         """Give what is noted of a group's turn."""
         if lap.groups is None:
             lap.groups = {}
+            lap.is_simple = False
         return lap.groups.setdefault(number, Activation())
 
     def group_gate(self, lap: Lap, number: int) -> Gate:

@@ -88,10 +88,15 @@ class Machine(Jumps):
             self._live(instance.key, Completed)
         if instance.gates and instance.status is RUNNING:
             self.release(instance)
-        if wishes is None and not instance.open and not instance.doomed:
-            self.finish(instance, value)
-        else:
+        if instance.open or instance.doomed:
             self._end_body(instance, value, wishes)
+        elif wishes is None:
+            self.finish(instance, value)
+        elif wishes.again is not None and wishes.children is None and wishes.stop is None:
+            instance.value = value
+            self.turn(instance, wishes.again)
+        else:
+            self.settle(instance, value, wishes)
         if self.agenda:
             self._work_off()
         return out
@@ -115,7 +120,7 @@ class Machine(Jumps):
         elif wishes is None:
             self.finish(instance, value)
         else:
-            self._settle(instance, value, wishes)
+            self.settle(instance, value, wishes)
 
     def _failed(self, event: Failed) -> None:
         instance = self._live(event.key, Failed)
@@ -239,7 +244,7 @@ class Machine(Jumps):
                 if outcome.error is not None:
                     self.attempt_failed(owner, outcome.error, again=outcome.again)
                 elif outcome.wishes is not None:
-                    self._settle(owner, outcome.value, outcome.wishes)
+                    self.settle(owner, outcome.value, outcome.wishes)
                 else:
                     self.finish(owner, outcome.value)
 

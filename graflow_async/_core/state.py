@@ -99,6 +99,7 @@ class Lap:
         sink: where values of nodes without successors go; None if they count for nothing.
         then: what the end of the lap delivers to; None if nobody waits for it as a whole.
         open: with `then`: instances of the lap that have not ended.
+        is_simple: nobody waits for the lap, and nothing of it can have been cancelled but with its whole scope.
         groups: join -> what is known of a group that cannot be judged by `values` alone.
     """
 
@@ -108,6 +109,7 @@ class Lap:
         "failure",
         "graph",
         "groups",
+        "is_simple",
         "key",
         "loop_pending",
         "marks",
@@ -138,6 +140,7 @@ class Lap:
         self.then: Then = None
         self.open = 0
         self.failure: BaseException | None = None
+        self.is_simple = False
         self.groups: dict[int, Activation] | None = None
         self.loop_pending: dict[int, int] | None = None
         self.again: dict[int, list[tuple[str, Any]]] | None = None

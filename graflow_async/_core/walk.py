@@ -58,6 +58,7 @@ class Walk(Groups):
         """Begin a walk at the starts of a route; a start that another start leads to waits for it."""
         lap = Lap(graph, route, owner, scope, parent)
         lap.then = then
+        lap.is_simple = then is None and owner is scope
         lap.sink = sink
         if upstream:
             lap.carried = {number: list(upstream) for number in route.entries}
@@ -88,15 +89,16 @@ class Walk(Groups):
         """Start a node: make its instance, or let its group be judged."""
         if lap.scope.stop is not None:
             return
-        if (lap.groups is not None or lap.then is not None or lap.owner is not lap.scope) and self.is_dead(lap, number):
-            lap.marks[number] = SKIPPED
-            self.skip_from(lap, number)
-            return
+        if not lap.is_simple:
+            if self.is_dead(lap, number):
+                lap.marks[number] = SKIPPED
+                self.skip_from(lap, number)
+                return
+            if lap.then is not None:
+                lap.open += 1
         lap.marks[number] = FIRED
         node = lap.graph.table[number]
         task = node.task
-        if lap.then is not None:
-            lap.open += 1
         lap.owner.open += 1
         if task is None:
             self.agenda.append((lap, number))

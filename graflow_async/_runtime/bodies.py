@@ -8,6 +8,7 @@ import logging
 import types
 from contextvars import copy_context
 from functools import partial
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from .._core.events import Cancelled, Event, Failed
@@ -47,6 +48,7 @@ class Bodies:
         threads: Callable[[], ThreadPort],
         executors: Mapping[str, Executor],
         default_executor: str | None,
+        new_face: Callable[[Instance], TaskContext],
         context_for: Callable[[Instance], TaskContext],
         submit: Callable[[Event], None],
         job_for: Callable[[Instance, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Job],
@@ -60,6 +62,7 @@ class Bodies:
         self._threads = threads
         self._executors = executors
         self._default_executor = default_executor
+        self._new_face = new_face
         self.context_for = context_for
         self._submit = submit
         self._job_for = job_for
@@ -98,18 +101,25 @@ class Bodies:
             if kwargs or len(args) < plan.enough or (args and instance.awaits_arguments) or definition.cache:
                 return self._finish(lane, instance, self._with_arguments(lane, instance, definition))
             if plan.context_first:
-                args = (self.context_for(instance), *args)
+                face = instance.face
+                if face is None:
+                    face = instance.face = self._new_face(instance)
+                args = (face, *args)
             coro: Any = func(*args)
-            if coro.__class__ is not types.CoroutineType:
+            if coro.__class__ is not CoroutineType:
                 coro = as_coroutine(coro)
             running.set(instance)  # in the lane's context, of which the body gets a copy
             context = copy_context()
             future = context.run(coro.send, None)
         except StopIteration as stop:
-            if instance.face is None:
+            face = instance.face
+            if face is None:
                 self.completed(instance, stop.value, None)
-            else:
+            elif face.failures:
                 self._returned(lane, instance, stop.value)
+            else:
+                instance.face = None  # the two know each other: let go, so that both are freed at once
+                self.completed(instance, stop.value, face.wishes)
             return None
         except BaseException as error:  # noqa: BLE001  # every end of a body becomes a fact for the machine
             self._raised(lane, instance, error)
@@ -166,7 +176,7 @@ class Bodies:
         if face is None:
             self.completed(instance, value, None)
             return
-        instance.face = None  # the two know each other: let go, so that both are freed at once
+        instance.face = None
         if face.failures and (failure := face.unawaited_failure()) is not None:
             self._raised(lane, instance, failure)
         else:
@@ -227,7 +237,7 @@ class Bodies:
         self, lane: Lane, instance: Instance, body: Instance | None, coro: Any, timeout: float | None
     ) -> Any:
         """Run a coroutine in a contextvars copy of its own; other lanes take over if it suspends."""
-        if coro.__class__ is not types.CoroutineType:
+        if coro.__class__ is not CoroutineType:
             coro = as_coroutine(coro)
         context = self._context.copy()
         try:

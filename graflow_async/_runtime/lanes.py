@@ -89,7 +89,7 @@ class Lanes:
         self._watch = watch
         self._crash = crash
         self._forget = forget
-        self._queue: deque[Instance | Batch] = deque()
+        self.queue: deque[Instance | Batch] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._runnable = 0
         self._burst = 1
@@ -98,7 +98,7 @@ class Lanes:
 
     def push(self, work: Instance | Batch) -> None:
         """Queue an instance, or a batch to be taken apart."""
-        self._queue.append(work)
+        self.queue.append(work)
         if self._runnable == 0:
             self._spawn(1)
 
@@ -112,7 +112,7 @@ class Lanes:
         if instance.doomed:
             lane.cancel()
             self._watch(instance.key)
-        if self._runnable == 0 and self._queue:
+        if self._runnable == 0 and self.queue:
             self._spawn(self._burst)
             self._burst = min(self._burst * 2, MAX_BURST)
 
@@ -151,7 +151,7 @@ class Lanes:
     def _spawn(self, count: int) -> None:
         """Start lanes, not more than there is work for."""
         total = 0
-        for work in self._queue:
+        for work in self.queue:
             total += len(work.tasks) - work.taken if isinstance(work, Batch) else 1
             if total >= count:
                 break
@@ -163,7 +163,7 @@ class Lanes:
 
     async def _serve(self, lane: Lane) -> None:
         """Run work until there is none, giving the loop back after each time slice."""
-        queue, take, begin = self._queue, self._state.take, self._begin
+        queue, take, begin = self.queue, self._state.take, self._begin
         task, clock = lane.task, monotonic
         now = clock()
         until = now + TIME_SLICE

@@ -117,10 +117,13 @@ class Scheduler:
         if self._keeps_events:
             self.submit(Completed(instance.key, value, wishes))
             return
-        perform = self._perform
+        queue = self.lanes.queue
         try:
             for command in self.machine.complete(instance, value, wishes):
-                perform[command.__class__](command)
+                if command.__class__ is Instance:
+                    queue.append(command)  # the lane on which this body ran looks at the queue next
+                else:
+                    self._perform[command.__class__](command)
         except Exception as error:
             self.crash(error)
             raise

@@ -55,7 +55,6 @@ class PlainContext:
         """See the run through `link`, as `instance`."""
         self._link = link
         self._instance = instance
-        self._taken = instance.scope.graph.numbers
 
     # -- who am I ---------------------------------------------------------------------------------------------
 
@@ -191,7 +190,7 @@ class PlainContext:
                 else:
                     wishes.children.append((task, number))
                 return task_id
-            if task_id not in self._taken:
+            if task_id not in self._instance.scope.graph.numbers:
                 self.claim(task_id, task)
                 if wishes.children is None:
                     wishes.children = []

@@ -140,7 +140,11 @@ class Builder:
         item = self.items[number]
         if port[0] != child:
             return number, self.frames[child].ports[port] - item.width / 2
-        return number, max(-item.width / 4, min(lane, item.width / 4))
+        frame = self.frames.get(child)
+        taken = [x - item.width / 2 for (_, is_above), x in frame.ports.items() if is_above == port[1]] if frame else []
+        lanes = (lane + sign * step * LANE for step in range(int(item.width / 4 / LANE) + 1) for sign in (1, -1))
+        # An edge of a group beside one of a task in it would pass for the same edge.
+        return number, next((x for x in lanes if all(abs(x - other) >= LANE for other in taken)), lane)
 
     def build(self, least: float) -> Frame:
         """Lay out the container, at least so wide."""

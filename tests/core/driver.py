@@ -30,6 +30,7 @@ class Handle:
         """Take an end."""
         assert index not in self.ends, f"child {index} ended twice: {self.ends[index]}, then {(kind, value)}"
         assert kind in {"value", "error", "cancelled"}
+        assert index >= 0, f"the end of a child at {index}"
         self.ends[index] = (kind, value)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from typing import NamedTuple
 
 SVG = "{http://www.w3.org/2000/svg}"
 NARROWEST_ADVANCE = 0.6  # of a fixed-width font, in font sizes
-STEPS = 24  # points looked at on each curve
+STEPS = 16  # pieces into which a curve is cut
 
 Point = tuple[float, float]
 
@@ -32,9 +33,16 @@ class Rect(NamedTuple):
             and other.bottom <= self.bottom
         )
 
-    def has_inside(self, point: Point, margin: float = 0.0) -> bool:
-        x, y = point
-        return self.left + margin < x < self.right - margin and self.top + margin < y < self.bottom - margin
+    def has_inside(self, point: Point) -> bool:
+        return self.left < point[0] < self.right and self.top < point[1] < self.bottom
+
+    def is_entered(self, points: list[Point], margin: float) -> bool:
+        """Say whether a line through some points runs through it, a strip along the border aside."""
+        inner = Rect(self.left + margin, self.top + margin, self.right - margin, self.bottom - margin)
+        return any(
+            inner.overlaps(Rect(min(x, x_2), min(y, y_2), max(x, x_2), max(y, y_2)))
+            for (x, y), (x_2, y_2) in pairwise(points)
+        )
 
     def distance_to_border(self, point: Point) -> float:
         """Say how far a point is from the nearest point of the outline."""
@@ -134,8 +142,7 @@ def _follow(path: str) -> list[Point]:
         if letter == "M":
             points.append((n[0], n[1]))
         elif letter == "V":
-            x, y = points[-1]
-            points += [(x, y + (n[0] - y) * step / STEPS) for step in range(1, STEPS + 1)]
+            points.append((points[-1][0], n[0]))
         elif letter == "C":
             points += _curve(points[-1], (n[0], n[1]), (n[2], n[3]), (n[4], n[5]))
         elif letter in "lhvz":

@@ -102,7 +102,7 @@ def lanes_of(run: g.Run):
 
 def expect_at_rest(run: g.Run) -> None:
     lanes = lanes_of(run)
-    assert (lanes._runnable, len(lanes._tasks), len(lanes.busy), len(lanes._queue)) == (0, 0, 0, 0)
+    assert (lanes._runnable, len(lanes._tasks), len(lanes.busy), len(lanes.queue)) == (0, 0, 0, 0)
     assert (len(run._state.live), len(run._state.laps), len(run._state.scopes), len(run._state.batches)) == (0, 0, 0, 0)
     assert run._state.timers == {}
 
