@@ -40,7 +40,8 @@ from .protocols import Clock, Executor, Job
 from .run import Run
 from .store import Change, KeyValueStore
 from .stores.memory import MemoryStore
-from .task import Mapped, Task, TaskWrapper, task, unmapped
+from .task import Mapped, Task, TaskWrapper, unmapped
+from .task_decorator import task
 from .workflow import Workflow, workflow
 
 if TYPE_CHECKING:

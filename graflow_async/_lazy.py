@@ -1,6 +1,6 @@
 """Modules that are loaded when something of them is first used, named at the head of the file that uses them.
 
-Only for what most programs never need and what is slow to import; such a module may also be imported under TYPE_CHECKING.
+Only for what most programs never need and what is slow to import; its types may be imported under TYPE_CHECKING.
 """
 
 from __future__ import annotations

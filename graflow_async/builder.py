@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from .compose import Chain, Expression, Group
 from .errors import DuplicateTaskError
 from .graph import Graph, Join, Node
 from .policy import GroupPolicy
-from .task import Mapped, Task
+from .task import Task, is_mapped, is_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -52,7 +53,7 @@ class _Builder:
         successors: list[list[int]] = [[] for _ in self.table]
         for before, after in self.drawn:
             successors[before].extend(self._entries(after))
-        for number, node in enumerate(self.table):
+        for node in self.table:
             if node.join is not None:
                 self._close_join(node, successors)
         self._bound(self.table)
@@ -81,7 +82,7 @@ class _Builder:
     def _claim_ids(self) -> None:
         """Reserve every id that was given, before automatic ones are counted."""
         for expression in _walk(self.items, self.separate):
-            if isinstance(expression, Task):
+            if is_task(expression):
                 task_id = expression.given_id()
                 if task_id is None:
                     continue
@@ -105,15 +106,15 @@ class _Builder:
         """Place an expression; give its first and its last drawn node."""
         if isinstance(expression, Chain):
             ends = [self._place(part) for part in expression.parts]
-            for (_, last), (first, _) in zip(ends, ends[1:], strict=False):
+            for (_, last), (first, _) in pairwise(ends):
                 self.drawn[last, first] = None
             return ends[0][0], ends[-1][1]
-        if isinstance(expression, Mapped):
+        if is_mapped(expression):
             expression = expression.node
         number = self.by_object.get(id(expression), -1)
         if number >= 0:
             return number, number
-        if isinstance(expression, Task):
+        if is_task(expression):
             return self._place_task(expression)
         if isinstance(expression, Group):
             return self._place_group(expression)
@@ -235,7 +236,7 @@ def _walk(items: list[Expression], separate: set[int]) -> Iterator[Expression]:
         if id(expression) in seen:
             continue
         seen.add(id(expression))
-        if isinstance(expression, Mapped):
+        if is_mapped(expression):
             yield expression.node
             continue
         yield expression

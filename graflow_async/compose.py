@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .current import caller, open_block
-from .errors import ConfigError, GraflowRuntimeError
+from .definition import check_id
+from .errors import GraflowRuntimeError
 from .policy import STRICT, GroupPolicy, OnGroupFinished, group_policy, require_count
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Expression:
 
     def __or__(self, other: Expression) -> Group:
         """Put both side by side in a group; `a | b | c` is one group of three."""
-        return _register(Group._of((self, _operand(other, "|")), extends=isinstance(self, Group)))  # pyright: ignore[reportPrivateUsage]
+        return _register(Group._of((self, _operand(other, "|")), extends=isinstance(self, Group)))  # pyright: ignore[reportPrivateUsage]  # same module
 
     def __await__(self) -> Generator[Any, Any, Any]:
         """Run this as a child of the running task, elsewhere as a run of its own."""
@@ -131,6 +132,8 @@ class Group(Expression):
         """
         self._operands = tuple(_operand(member, "parallel()") for member in members)
         self._extends = False
+        if name is not None:
+            check_id(name)
         self.name = name
         self.policy = group_policy(policy)
         if max_concurrency is not None:
@@ -177,11 +180,9 @@ class Group(Expression):
         """Give a copy of this group with a name.
 
         Raises:
-            ConfigError: the name is empty or no text.
+            DefinitionError: the name is no usable id.
         """
-        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance]
-            message = f"a group's name is a non-empty text, not {name!r}"
-            raise ConfigError(message)
+        check_id(name)
         return self._copy(name=name)
 
     def with_execution(
@@ -298,7 +299,8 @@ def _register(expression: E, operands: tuple[Expression, ...] | None = None) -> 
     """Tell the open block, if there is one, of a new expression."""
     block = open_block.get()
     if block is not None:
-        block.add_expression(expression, expression._operands if operands is None else operands)  # pyright: ignore[reportPrivateUsage]
+        made_of = expression._operands if operands is None else operands  # pyright: ignore[reportPrivateUsage]  # same module
+        block.add_expression(expression, made_of)
     return expression
 
 

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
 
@@ -44,6 +44,20 @@ class Caller(Protocol):
 
     def count(self, name: str) -> int:
         """Give the next number for an automatic id made of `name`."""
+        ...
+
+
+class AnyContext(Protocol):
+    """What tells the type of a context from every other: it can ask for another turn."""
+
+    @property
+    def cycle_count(self) -> int:
+        """Number of this turn."""
+        ...
+
+    @property
+    def next_iteration(self) -> Callable[..., None]:
+        """Ask for another turn."""
         ...
 
 

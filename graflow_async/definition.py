@@ -18,10 +18,9 @@ PLAIN_KINDS = frozenset({"async", "thread", "inline"})
 """How a function runs when no executor is asked."""
 
 
-class TaskOptions(TypedDict, total=False):
-    """The options of a task, as SPEC 1.1 lists them."""
+class CommonOptions(TypedDict, total=False):
+    """The options of a task that do not change how it is called."""
 
-    inject_context: bool
     executor: str
     max_retries: int
     retry_policy: RetryPolicy | None
@@ -34,6 +33,12 @@ class TaskOptions(TypedDict, total=False):
     cache: Cache | None
     tags: Sequence[str]
     description: str
+
+
+class TaskOptions(CommonOptions, total=False):
+    """The options of a task."""
+
+    inject_context: bool
 
 
 class Definition:
@@ -79,7 +84,8 @@ class Definition:
             ConfigError: an option has a value that makes no sense.
         """
         check_id(task_id)
-        if func is not None and not callable(func) and not isinstance(func, classmethod):
+        given: Any = func
+        if given is not None and not callable(given) and not isinstance(given, classmethod):
             message = f"task {task_id!r} needs a callable, not {type(func).__name__} {func!r}"
             raise DefinitionError(message)
         self.id = task_id
@@ -175,7 +181,7 @@ class Definition:
             raise ConfigError(message)
         self.persist = bool(options.get("persist", True))
         self.cache = options.get("cache")
-        if self.cache is not None and not isinstance(self.cache, Cache):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if self.cache is not None and not isinstance(self.cache, Cache):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
             message = f"{where}cache is a Cache(...), not {self.cache!r}"
             raise ConfigError(message)
         self.tags = _names(where + "tags", options.get("tags", ()))
@@ -184,7 +190,7 @@ class Definition:
     def _retry(self, options: TaskOptions) -> RetryPolicy | None:
         """Make one policy of `max_retries` and `retry_policy`; without a policy there is no wait."""
         policy = options.get("retry_policy")
-        if policy is not None and not isinstance(policy, RetryPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if policy is not None and not isinstance(policy, RetryPolicy):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
             message = f"task {self.id!r}: retry_policy is a RetryPolicy(...), not {policy!r}"
             raise ConfigError(message)
         if "max_retries" in options:

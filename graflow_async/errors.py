@@ -109,18 +109,27 @@ class ParallelGroupError(ExceptionGroup[Exception], GraflowRuntimeError):
         failed: Mapping[str, BaseException] | None = None,
         successful: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Make the group of exceptions and remember which member each belongs to."""
-        self = super().__new__(cls, message, exceptions)
+        """Make the group of exceptions; the base takes no more than these two arguments."""
+        _ = group_id, failed, successful
+        return super().__new__(cls, message, exceptions)
+
+    def __init__(
+        self,
+        message: str,
+        exceptions: Sequence[Exception],
+        group_id: str = "",
+        failed: Mapping[str, BaseException] | None = None,
+        successful: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Remember which member each exception belongs to."""
+        super().__init__(message, exceptions)
         self.group_id = group_id
         self.failed = dict(failed or {})
         self.successful = dict(successful or {})
-        return self
 
-    def __init__(self, message: str, exceptions: Sequence[Exception], *_: Any) -> None:
-        """Keep message and exceptions as the arguments."""
-        super().__init__(message, exceptions)
-
-    def derive(self, excs: Sequence[Exception]) -> ParallelGroupError:  # type: ignore[override]  # narrower than the base
+    def derive(  # pyright: ignore[reportIncompatibleMethodOverride]  # a group of exceptions holds nothing wider
+        self, excs: Sequence[Exception]
+    ) -> ParallelGroupError:
         """Make the part of this group that `split` and `except*` ask for."""
         return ParallelGroupError(self.message, excs, self.group_id, self.failed, self.successful)
 

@@ -1,4 +1,4 @@
-"""What listeners and `run.events()` see. Frozen dataclasses with `run_id`, `task_id` and `at` (seconds since the epoch).
+"""What listeners and `run.events()` see: frozen dataclasses with `run_id`, `task_id` and `at`, seconds since the epoch.
 
 They are made only when somebody listens; the machine has its own, cheaper facts.
 """

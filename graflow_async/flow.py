@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from .compose import run_expression
 from .current import open_block, running
-from .definition import name_of
-from .task import Task
+from .definition import TaskOptions, name_of
+from .task import Task, is_task
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
+    from typing import Unpack
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Flow(Task[P, R]):
-    """A flow. Called with no loop running, a plain `def` flow runs and gives its value; elsewhere a call binds."""
+class Flow(Task[P, R_co]):
+    """A flow. Called with no loop running, a plain `def` flow runs and gives its value; elsewhere a call binds.
+
+    Its type is that of a plain `def` flow; an `async def` flow passes for the task that it is.
+    """
 
     __slots__ = ()
 
-    def __call__(self, *args: Any, task_id: str | None = None, **kwargs: Any) -> Any:
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    @overload
+    def __call__(self, *args: Any, task_id: str, **kwargs: Any) -> Any: ...
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]  # a task's call binds, a flow's call runs
+        self, *args: Any, task_id: str | None = None, **kwargs: Any
+    ) -> Any:
         """Bind arguments, or run at once where a plain flow is called from plain code.
 
         Raises:
             BindingError: an argument fits no parameter.
         """
-        bound = super().__call__(*args, task_id=task_id, **kwargs)
-        if not isinstance(bound, Task) or self.definition.kind == "async":
+        bind: Any = super().__call__
+        bound = bind(*args, task_id=task_id, **kwargs)
+        if not is_task(bound) or self.definition.kind == "async":
             return bound
         if running.get() is not None or open_block.get() is not None:
             return bound
@@ -49,17 +61,21 @@ class _FlowDecorator(Protocol):
     """What `@flow(...)` gives."""
 
     @overload
-    def __call__(self, func: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    def __call__(  # pyright: ignore[reportOverlappingOverload]  # the first that fits counts: a coroutine is no value
+        self, func: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Task[P, R]: ...
     @overload
-    def __call__(self, func: Callable[P, R], /) -> Callable[P, R]: ...
+    def __call__(self, func: Callable[P, R], /) -> Flow[P, R]: ...
 
 
 @overload
-def flow(func: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+def flow(  # pyright: ignore[reportOverlappingOverload]  # the first that fits counts: a coroutine is no value
+    func: Callable[P, Coroutine[Any, Any, R]], /
+) -> Task[P, R]: ...
 @overload
-def flow(func: Callable[P, R], /) -> Callable[P, R]: ...
+def flow(func: Callable[P, R], /) -> Flow[P, R]: ...
 @overload
-def flow(*, name: str | None = None, **options: Any) -> _FlowDecorator: ...
+def flow(*, name: str | None = None, **options: Unpack[TaskOptions]) -> _FlowDecorator: ...
 def flow(func: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Make a flow of a function: `@flow`, `@flow(name="Custom Flow", **task options)`.
 
@@ -67,9 +83,10 @@ def flow(func: Any = None, /, *, name: str | None = None, **options: Any) -> Any
         DefinitionError: a lambda without a name, or something that cannot be called.
         ConfigError: an option has a value that makes no sense.
     """
+    make = cast("Callable[..., Flow[Any, Any]]", Flow)
 
     def decorate(func: Any) -> Flow[Any, Any]:
-        made: Flow[Any, Any] = Flow(name_of(func) if name is None else name, func, **options)
+        made = make(name_of(func) if name is None else name, func, **options)
         made.definition.is_flow = True
         return made
 

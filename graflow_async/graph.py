@@ -1,15 +1,15 @@
-"""Graph: nodes, edges and join rules, numbered for the machine, with the drawn view for people. It never changes by running.
+"""Graph: nodes, edges and join rules, numbered for the machine, with the drawn view for people. Running never changes it.
 
-A group is drawn as one node and compiled into a *join*: `a >> (b | c) >> d` becomes a->b, a->c, b->j, c->j, j->d, where `j`
-carries the group's policy and no function.
+A group is drawn as one node and compiled into a *join*: `a >> (b | c) >> d` becomes a->b, a->c, b->j, c->j, j->d, where
+`j` carries the group's policy and no function.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .errors import GraphCompilationError
 from .definition import PLAIN_KINDS
+from .errors import GraphCompilationError
 from .policy import BestEffort, Critical, GroupPolicy, OnGroupFinished, Strict
 from .route import Plot, Route, make_route, strongly_connected
 from .task import Task
@@ -88,7 +88,19 @@ class Graph:
         eager: joins whose policy may end the group before every branch has.
     """
 
-    __slots__ = ("_ancestors", "_last_numbers", "_routes", "demanding", "eager", "edges", "numbers", "plot", "predecessors_of", "successors_of", "table")
+    __slots__ = (
+        "_ancestors",
+        "_last_numbers",
+        "_routes",
+        "demanding",
+        "eager",
+        "edges",
+        "numbers",
+        "plot",
+        "predecessors_of",
+        "successors_of",
+        "table",
+    )
 
     def __init__(
         self,
@@ -113,7 +125,8 @@ class Graph:
         self.demanding = [
             n
             for n in table
-            if n.task is not None and (n.task.definition.limits or not PLAIN_KINDS.issuperset((n.kind, n.task.definition.kind)))
+            if n.task is not None
+            and (n.task.definition.limits or not PLAIN_KINDS.issuperset((n.kind, n.task.definition.kind)))
         ]
         self.eager = frozenset(n.number for n in table if n.join is not None and n.join.is_eager)
         self._routes: dict[tuple[Any, ...], Route] = {}
@@ -258,7 +271,8 @@ class Graph:
             node = self.table[number]
             places.append(self.place(number))
             if node.groups:
-                inside = (inside or set()) | self.inside(node.groups[0])
+                within = self.inside(node.groups[0])
+                inside = within if inside is None else inside | within
         if inside is not None and all(n in inside for place in places for n in self.plot.nodes_at(place)):
             return self.route(tuple(places), frozenset(inside))
         return self.route(tuple(places))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from .errors import ConfigError
 from .policy import Rate, require_count, require_number
@@ -55,7 +55,8 @@ def check_options(options: RunOptions) -> None:
     for name, limit in (options.get("limits") or {}).items():
         _check_limit(name, limit)
     inputs: Any = options.get("inputs")
-    if inputs is not None and not (isinstance(inputs, Mapping) and all(isinstance(key, str) for key in inputs)):
+    keys = inputs
+    if inputs is not None and not (isinstance(inputs, Mapping) and all(isinstance(key, str) for key in keys)):
         message = f"inputs is a mapping of parameter names to values, not {inputs!r}"
         raise ConfigError(message)
     run_id: Any = options.get("run_id")
@@ -78,7 +79,7 @@ def executors_of(given: Any) -> tuple[dict[str, Executor], str | None]:
     if isinstance(given, str):
         return {}, given
     if isinstance(given, dict):
-        mapping: dict[str, Any] = given  # pyright: ignore[reportUnknownVariableType]
+        mapping = cast("dict[str, Any]", given)
         for name, executor in mapping.items():
             _check_executor(name, executor)
         return dict(mapping), None

@@ -206,7 +206,7 @@ def is_coroutine_callable(func: Callable[..., Any]) -> bool:
         func = cast("functools.partial[Any]", func).func
     if inspect.iscoroutinefunction(func):
         return True
-    call = getattr(type(func), "__call__", None)
+    call = getattr(type(func), "__call__", None)  # noqa: B004  # the function itself is wanted
     return not isinstance(func, (types.FunctionType, types.MethodType, type)) and inspect.iscoroutinefunction(call)
 
 

@@ -1,4 +1,4 @@
-"""When to try again, how many may run at once, and when a group has succeeded: plain values without behaviour over time."""
+"""When to try again, how many may run at once, when a group has succeeded: plain values without behaviour over time."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class RetryPolicy:
         require_number("RetryPolicy.backoff_factor", backoff_factor, exclusive=True)
         require_number("RetryPolicy.max_interval", max_interval)
         classes = retry_on if isinstance(retry_on, tuple) else (retry_on,)
-        if not all(isinstance(c, type) and issubclass(c, BaseException) for c in classes):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not all(isinstance(c, type) and issubclass(c, BaseException) for c in classes):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
             message = f"RetryPolicy.retry_on must be an exception class or a tuple of them, not {retry_on!r}"
             raise ConfigError(message)
         self.max_retries = max_retries
@@ -148,7 +148,7 @@ class Verdict(Enum):
     """What a policy says of a group as far as it has come."""
 
     WAIT = "wait"
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105  # no password
     FAIL = "fail"
 
 
@@ -299,7 +299,7 @@ class Critical:
         Raises:
             ConfigError: no ids, or something else than a list of ids.
         """
-        if isinstance(ids, str) or not ids or not all(isinstance(i, str) for i in ids):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if isinstance(ids, str) or not ids or not all(isinstance(i, str) for i in ids):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
             message = f"critical(ids) needs a non-empty list of member ids, not {ids!r}"
             raise ConfigError(message)
         self.ids = tuple(ids)

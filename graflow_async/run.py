@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ._core.commands import Finish
 from ._core.events import RunStarted, StopRequested
-from ._core.state import Gate, Instance, RunState
+from ._core.gate import Gate
+from ._core.state import Instance, RunState
 from ._lazy import lazily
 from ._runtime.bodies import Bodies
 from ._runtime.link import Link, route_of
@@ -106,7 +107,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """ "running", "completed", "failed" or "cancelled"."""
+        """How far it is: "running", "completed", "failed" or "cancelled"."""
         return self._status
 
     @property
@@ -362,7 +363,7 @@ class Run:
     def _too_late(self) -> None:
         """End a run that takes longer than its timeout."""
         names = [instance.id for instance in self._state.live.values()]
-        shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")  # noqa: PLR2004
+        shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
         error = TaskTimeoutError(
             f"run {self.run_id} of workflow {self.name!r} took longer than its timeout of "
             f"{self._options.get('timeout')} s; running: {shown or 'nothing'}"

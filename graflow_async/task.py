@@ -1,27 +1,32 @@
-"""Task: an id, a callable and its options; `@task`; bound tasks and maps. Calling a task binds, awaiting runs."""
+"""Task: an id, a callable and its options; bound tasks and maps. Calling a task binds, awaiting runs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from .compose import Expression, run_expression
-from .current import caller, open_block, running
-from .definition import Definition, TaskOptions, check_id, name_of
-from .errors import BindingError, ConfigError
+from .current import AnyContext, caller, open_block, running
+from .definition import CommonOptions, Definition, TaskOptions, check_id
 from .policy import require_count
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
-    from typing import Unpack
+    from typing import Literal, Unpack
+
+    from typing_extensions import TypeIs  # checkers bring it; nothing imports it at run time
+
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-C = TypeVar("C")
-_new = object.__new__
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C", bound=AnyContext)
+_new: Callable[[type[Any]], Any] = object.__new__
 
 
-class Task(Expression, Generic[P, R]):
+class Task(Expression, Generic[P, R_co]):
     """A definition, possibly with bound arguments; immutable.
 
     Attributes:
@@ -36,12 +41,33 @@ class Task(Expression, Generic[P, R]):
     args: tuple[Any, ...]
     kwargs: dict[str, Any] | None
 
+    @overload
     def __init__(
-        self,
+        self: Task[Q, R],
         id: str,
-        func: Callable[..., Any] | None = None,
-        **options: Unpack[TaskOptions],  # noqa: A002  # SPEC's name
-    ) -> None:
+        func: Callable[Concatenate[Any, Q], Coroutine[Any, Any, R]],
+        *,
+        inject_context: Literal[True],
+        **options: Unpack[CommonOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Task[Q, R],
+        id: str,
+        func: Callable[Concatenate[Any, Q], R],
+        *,
+        inject_context: Literal[True],
+        **options: Unpack[CommonOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, id: str, func: Callable[P, Coroutine[Any, Any, R_co]], **options: Unpack[TaskOptions]
+    ) -> None: ...
+    @overload
+    def __init__(self, id: str, func: Callable[P, R_co], **options: Unpack[TaskOptions]) -> None: ...
+    @overload
+    def __init__(self: Task[[], None], id: str, func: None = None, **options: Unpack[TaskOptions]) -> None: ...
+    def __init__(self, id: str, func: Callable[..., Any] | None = None, **options: Unpack[TaskOptions]) -> None:
         """Make a task; without a function it is a node that does nothing.
 
         Raises:
@@ -73,9 +99,9 @@ class Task(Expression, Generic[P, R]):
         return self.id
 
     @property
-    def func(self) -> Callable[P, R]:
-        """The plain function, for tests."""
-        return cast("Callable[P, R]", self.definition.func)
+    def func(self) -> Callable[..., Any]:
+        """The plain function (a coroutine function gives its coroutine, a context has to be passed), for tests."""
+        return cast("Callable[..., Any]", self.definition.func)
 
     @property
     def is_bound(self) -> bool:
@@ -90,10 +116,34 @@ class Task(Expression, Generic[P, R]):
         """Fix the automatic id under which a bound task joined a workflow."""
         self._id = task_id
 
+    # Not every parameter has to be given, a context never. In a plain flow a call, typed as a task, gives the value.
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Task[P, R]: ...
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Task[..., R_co]: ...
     @overload
-    def __call__(self, *args: Any, task_id: str | None = None, **kwargs: Any) -> Task[P, R]: ...
+    def __call__(self, *, task_id: str | None = None, **kwargs: Any) -> Task[..., R_co]: ...
+    @overload
+    def __call__(
+        self: Task[Concatenate[A, ...], R_co], first: A | Task[..., A], /, *, task_id: str | None = None, **kwargs: Any
+    ) -> Task[..., R_co]: ...
+    @overload
+    def __call__(
+        self: Task[Concatenate[A, B, ...], R_co],
+        first: A | Task[..., A],
+        second: B | Task[..., B],
+        /,
+        *rest: Any,
+        task_id: str | None = None,
+        **kwargs: Any,
+    ) -> Task[..., R_co]: ...
+    @overload
+    def __call__(
+        self: Task[Concatenate[C, A, ...], R_co],
+        first: A | Task[..., A],
+        /,
+        *rest: Any,
+        task_id: str | None = None,
+        **kwargs: Any,
+    ) -> Task[..., R_co]: ...
     def __call__(self, *args: Any, task_id: str | None = None, **kwargs: Any) -> Any:
         """Bind arguments; never run the function (but inside a plain `def` flow, where a call runs the task).
 
@@ -104,17 +154,17 @@ class Task(Expression, Generic[P, R]):
         """
         body: Any = running.get()
         if body is not None and body.calls_run:
-            return caller().call_blocking(self._bind(args, kwargs, task_id) if args or kwargs or task_id else self)
+            return caller().call_blocking(self.bind(args, kwargs, task_id) if args or kwargs or task_id else self)
         if not args and not kwargs and task_id is None and not self._is_method:
             return self
         if kwargs or task_id is not None or self.args or self.kwargs:
-            bound = self._bind(args, kwargs, task_id)
+            bound = self.bind(args, kwargs, task_id)
         else:  # the usual case of a fan-out, without a call
             definition = self.definition
             plan = definition.plan_now or definition.plan
             if len(args) > len(plan.positional):
                 plan.check(args, None)
-            bound = _new(Task)
+            bound: Task[..., R_co] = _new(Task)
             bound.definition = definition
             bound._id = None
             bound._is_method = False
@@ -125,8 +175,12 @@ class Task(Expression, Generic[P, R]):
             block.add_task(bound)
         return bound
 
-    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any], task_id: str | None) -> Task[P, R]:
-        """Make the bound task, checked against the signature."""
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any], task_id: str | None = None) -> Task[..., R_co]:
+        """Make the bound task, whatever a call would do here; no block hears of it.
+
+        Raises:
+            BindingError: an argument fits no parameter.
+        """
         definition = self.definition
         if self.args or self.kwargs:
             args = self.args + args
@@ -136,7 +190,7 @@ class Task(Expression, Generic[P, R]):
             plan.check(args, kwargs)
         if task_id is not None:
             check_id(task_id)
-        bound: Task[P, R] = _new(Task)
+        bound: Task[..., R_co] = _new(Task)
         bound.definition = definition
         bound._id = task_id
         bound._is_method = False
@@ -144,7 +198,7 @@ class Task(Expression, Generic[P, R]):
         bound.kwargs = kwargs or None
         return bound
 
-    def map(self, *iterables: Any, **fixed: Any) -> Mapped[R]:
+    def map(self, *iterables: Any, **fixed: Any) -> Mapped[R_co]:
         """Run this task once for each element; awaited it gives the list of results, in an expression it is a node.
 
         Iterables are zipped, scalars and `unmapped(x)` repeated, `fixed` keywords are the same for every call.
@@ -163,21 +217,22 @@ class Task(Expression, Generic[P, R]):
             block.add_task(mapped)
         return mapped
 
-    async def run(self, **inputs: Any) -> R:
+    async def run(self, **inputs: Any) -> R_co:
         """Run this task alone as a workflow, `inputs` by parameter name."""
-        return await cast("Awaitable[R]", run_expression(self._bind((), inputs, None) if inputs else self))
+        return await cast("Awaitable[R_co]", run_expression(self.bind((), inputs) if inputs else self))
 
-    def __await__(self) -> Generator[Any, Any, R]:
+    def __await__(self) -> Generator[Any, Any, R_co]:
         """Run this task as a child of the running task, elsewhere as a run of its own."""
-        return cast("Awaitable[R]", run_expression(self)).__await__()
+        return cast("Awaitable[R_co]", run_expression(self)).__await__()
 
-    def __get__(self, owner: Any, owner_type: type | None = None) -> Task[..., R]:
+    def __get__(self, owner: Any, owner_type: type | None = None) -> Task[..., R_co]:
         """Bind `self` (or the class) when a method is a task."""
-        func = self.definition.func
-        if self.definition.is_static or (owner is None and not isinstance(func, classmethod)) or self.args or self.kwargs:
+        definition = self.definition
+        is_plain = owner is None and not isinstance(definition.func, classmethod)
+        if definition.is_static or is_plain or self.args or self.kwargs:
             return self
-        bound: Task[..., R] = _new(Task)
-        bound.definition = self.definition.bound_to(owner, owner_type)
+        bound: Task[..., R_co] = _new(Task)
+        bound.definition = definition.bound_to(owner, owner_type)
         bound._id = self._id
         bound._is_method = True
         bound.args = ()
@@ -194,6 +249,11 @@ class Task(Expression, Generic[P, R]):
 
 
 TaskWrapper = Task
+
+
+def is_task(value: object) -> TypeIs[Task[Any, Any]]:
+    """Say whether something is a task; `isinstance` alone leaves its type half unknown."""
+    return isinstance(value, Task)
 
 
 class Unmapped:
@@ -239,9 +299,15 @@ class Mapped(Expression, Generic[R_co]):
         self.return_exceptions = return_exceptions
         self._node: Task[Any, Any] | None = None
 
+    @overload
     def with_execution(
-        self, *, max_concurrency: int | None = None, return_exceptions: bool | None = None
-    ) -> Mapped[R_co]:
+        self, *, max_concurrency: int | None = None, return_exceptions: Literal[False] | None = None
+    ) -> Mapped[R_co]: ...
+    @overload
+    def with_execution(
+        self, *, max_concurrency: int | None = None, return_exceptions: bool | None
+    ) -> Mapped[R_co | BaseException]: ...
+    def with_execution(self, *, max_concurrency: int | None = None, return_exceptions: bool | None = None) -> Any:
         """Give a copy with the options that are not None.
 
         Raises:
@@ -267,8 +333,8 @@ class Mapped(Expression, Generic[R_co]):
             options: TaskOptions = {"inject_context": True, "description": self.task.definition.description}
             body = _over_upstream(self) if not self.iterables else _over_given(self)
             node.definition = Definition(self.task.given_id() or self.task.definition.id, body, options)
-            node._id = self.task.given_id()  # pyright: ignore[reportPrivateUsage]
-            node._is_method = False  # pyright: ignore[reportPrivateUsage]
+            node._id = self.task.given_id()  # pyright: ignore[reportPrivateUsage]  # same module
+            node._is_method = False  # pyright: ignore[reportPrivateUsage]  # same module
             node.args = ()
             node.kwargs = None
             self._node = node
@@ -281,6 +347,11 @@ class Mapped(Expression, Generic[R_co]):
     def __repr__(self) -> str:
         """Show what is mapped."""
         return f"{self.task!r}.map(...)" if self.iterables else f"{self.task!r}.map()"
+
+
+def is_mapped(value: object) -> TypeIs[Mapped[Any]]:
+    """Say whether something is a task over many elements."""
+    return isinstance(value, Mapped)
 
 
 class _Maps(Protocol):
@@ -318,55 +389,3 @@ async def _map_with(ctx: _Maps, mapped: Mapped[Any], iterables: tuple[Any, ...])
         return_exceptions=mapped.return_exceptions,
         **mapped.fixed,
     )
-
-
-class _Decorator(Protocol):
-    """What `@task(...)` gives: a decorator for async and plain functions."""
-
-    @overload
-    def __call__(self, func: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
-    @overload
-    def __call__(self, func: Callable[P, R], /) -> Task[P, R]: ...
-
-
-class _InjectingDecorator(Protocol):
-    """What `@task(inject_context=True)` gives: the first parameter is the run's to fill."""
-
-    @overload
-    def __call__(self, func: Callable[Concatenate[C, P], Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
-    @overload
-    def __call__(self, func: Callable[Concatenate[C, P], R], /) -> Task[P, R]: ...
-
-
-@overload
-def task(func: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
-@overload
-def task(func: Callable[P, R], /) -> Task[P, R]: ...
-@overload
-def task(id: str | None = None, /, *, inject_context: bool, **options: Any) -> _InjectingDecorator: ...
-@overload
-def task(id: str | None = None, /, **options: Any) -> _Decorator: ...
-def task(id_or_func: Any = None, /, *, id: str | None = None, **options: Any) -> Any:  # noqa: A002  # SPEC's name
-    """Make a task of a function: `@task`, `@task("id")`, `@task(id="id", max_retries=3, ...)`.
-
-    Raises:
-        DefinitionError: a lambda without an id, or something that cannot be called.
-        ConfigError: an option has a value that makes no sense.
-    """
-    if isinstance(id_or_func, str):
-        if id is not None:
-            message = f"a task has one id; {id_or_func!r} and {id!r} were given"
-            raise ConfigError(message)
-        id, id_or_func = id_or_func, None  # noqa: A001
-
-    def decorate(func: Any) -> Task[Any, Any]:
-        if isinstance(func, Task):
-            message = f"{func!r} is a task already; to rename it call it: {func!r}(task_id='other')"
-            raise BindingError(message)
-        if isinstance(func, staticmethod):
-            made: Task[Any, Any] = Task(name_of(func.__func__) if id is None else id, func.__func__, **options)
-            made.definition.is_static = True
-            return made
-        return Task(name_of(func) if id is None else id, func, **options)
-
-    return decorate if id_or_func is None else decorate(id_or_func)

@@ -15,14 +15,13 @@ from .errors import ConfigError, DuplicateTaskError, GraflowRuntimeError
 from .graph import Graph
 from .options import RunOptions
 from .run import Run
-from .task import Mapped, Task
+from .task import Mapped, Task, is_mapped, is_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextvars import Token
     from types import TracebackType
     from typing import Unpack
-
 
 
 draw = lazily("graflow_async.draw")
@@ -48,7 +47,7 @@ class Workflow:
         self._tokens: list[Token[Block | None]] = []
         self._last: Run | None = None
         if expression is not None:
-            if not isinstance(expression, Expression):  # pyright: ignore[reportUnnecessaryIsInstance]
+            if not isinstance(expression, Expression):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
                 message = (
                     f"a workflow is made of tasks, chains and groups, not {type(expression).__name__} {expression!r}"
                 )
@@ -75,7 +74,7 @@ class Workflow:
             DuplicateTaskError: its id belongs to another task of the workflow.
         """
         self._graph = None
-        if isinstance(task, Mapped):
+        if is_mapped(task):
             self._instantiated.add(id(task.task.definition))
         elif task.is_bound:
             self._instantiated.add(id(task.definition))
@@ -94,9 +93,9 @@ class Workflow:
         for operand in operands:
             if isinstance(operand, (Chain, Group)):
                 self._items.pop(id(operand), None)
-            elif isinstance(operand, Task):
+            elif is_task(operand):
                 self._claim(operand)
-            elif isinstance(operand, Mapped):
+            elif is_mapped(operand):
                 self._instantiated.add(id(operand.task.definition))
                 self._items.pop(id(operand), None)
         self._items[id(expression)] = expression
@@ -121,7 +120,7 @@ class Workflow:
         Raises:
             ConfigError: the key is neither a name nor a type.
         """
-        if not isinstance(key, (str, type)):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(key, (str, type)):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
             message = f"provide() takes a parameter name or a type, not {key!r}"
             raise ConfigError(message)
         self._provided[key] = value
@@ -153,10 +152,7 @@ class Workflow:
         return [
             item
             for item in items
-            if not isinstance(item, Task)
-            or item.is_bound
-            or id(item.definition) not in self._instantiated
-            or id(item) in used
+            if not is_task(item) or item.is_bound or id(item.definition) not in self._instantiated or id(item) in used
         ]
 
     # -- running ----------------------------------------------------------------------------------------------
@@ -273,7 +269,10 @@ class Workflow:
 
 
 def workflow(name: str) -> Workflow:
-    """Open a workflow: `with workflow("name") as wf:`; what is defined in the block joins it."""
+    """Make a workflow to be filled in a block.
+
+    What is defined inside `with workflow("name") as wf:` joins it.
+    """
     return Workflow(name)
 
 
@@ -287,7 +286,7 @@ def _tasks_in(expressions: Any) -> set[int]:
             stack.extend(item.parts)
         elif isinstance(item, Group):
             stack.extend(item.members)
-        elif isinstance(item, Task):
+        elif is_task(item):
             found.add(id(item))
     return found
 
@@ -295,7 +294,7 @@ def _tasks_in(expressions: Any) -> set[int]:
 async def _run_alone(expression: Expression) -> Any:
     """Run an expression outside of any run, as a workflow of its own."""
     name = "run"
-    if isinstance(expression, Task):
+    if is_task(expression):
         name = expression.definition.id
     return await Workflow(name, expression).run()
 

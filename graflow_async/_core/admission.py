@@ -7,7 +7,8 @@ from typing import Any
 from ..errors import MaxStepsExceededError
 from ..task import Task
 from .commands import Command, Resume, SetTimer
-from .state import Batch, Gate, Instance, RunState, Status
+from .gate import Gate
+from .state import Batch, Instance, RunState, Status
 
 RUNNING, READY, RESUMING = Status.RUNNING, Status.READY, Status.RESUMING
 

@@ -1,6 +1,6 @@
 """What the machine wants done. The shell performs each; none of them is a fact.
 
-An instance or a batch among the commands stands for itself: run it. (One is given per task, and wrapping it is not free.)
+An instance or a batch among the commands stands for itself: run it. (One is given per task; wrapping it is not free.)
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BindingError
 from .commands import Cancel, Deliver, DropTimer, Finish, SetTimer, Tell
@@ -22,6 +22,9 @@ from .state import (
 )
 from .walk import Walk
 from .wishes import Outcome, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DONE, CLOSING = Status.DONE, Status.CLOSING
 
@@ -233,7 +236,7 @@ class Endings(Walk):
         else:
             self.out.append(Cancel(instance))
 
-    def cancel_where(self, predicate: Any) -> None:
+    def cancel_where(self, predicate: Callable[[Instance | Batch], bool]) -> None:
         """Cancel every live instance, and the rest of every batch, for whose owner chain `predicate` holds."""
         for batch in [b for b in self.state.batches.values() if predicate(b)]:
             self._drop(batch)

@@ -10,7 +10,8 @@ from ..policy import MemberResult, Verdict
 from ..task import Task
 from .admission import Admission
 from .commands import Tell
-from .state import FIRED, Activation, Gate, Instance, Judged, Lap, Owner, RunState
+from .gate import Gate
+from .state import FIRED, Activation, Instance, Judged, Lap, Owner, RunState
 
 
 class Groups(Admission):

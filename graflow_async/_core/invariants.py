@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..errors import InternalError
-from .state import FINAL, Gate, Instance, RunState, Scope, Status
+from .gate import Gate
+from .state import FINAL, Instance, RunState, Scope, Status
 
 
 def check(state: RunState) -> None:

@@ -97,7 +97,7 @@ class Jumps(Children):
         return BranchEnd(lap, join, last)
 
     def _route_for(self, instance: Instance, child: Child) -> Route:
-        """Restrict a jump out of a group's branch: within the branch it walks the branch, else nothing after the group."""
+        """Restrict a jump out of a branch: within the branch it walks the branch, else nothing after the group."""
         graph: Graph | None = child.graph
         route = child.route
         if graph is None or route is None:

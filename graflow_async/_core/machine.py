@@ -24,9 +24,10 @@ from .events import (
     TimerFired,
     Unparked,
 )
+from .gate import Gate
 from .jumps import Jumps
 from .kinship import in_lap
-from .state import Awaited, Batch, Gate, Instance, Owner, RunState, Scope, Status
+from .state import Awaited, Batch, Instance, Owner, RunState, Scope, Status
 from .table import LEGAL
 from .wishes import Outcome, Stop, Wishes
 
@@ -63,7 +64,8 @@ class Machine(Jumps):
         Raises:
             InvalidTransitionError: the event does not fit; nothing was changed.
         """
-        self.out = out = []
+        out: list[Command] = []
+        self.out = out
         self._handlers[type(event)](event)
         if self.agenda:
             self._work_off()
@@ -83,7 +85,8 @@ class Machine(Jumps):
 
     def complete(self, instance: Instance, value: Any, wishes: Wishes | None) -> list[Command]:
         """Do what `apply(Completed(...))` does, for a shell that has the instance at hand and keeps no events."""
-        self.out = out = []
+        out: list[Command] = []
+        self.out = out
         if instance.status is not RUNNING:
             self._live(instance.key, Completed)
         if instance.gates and instance.status is RUNNING:

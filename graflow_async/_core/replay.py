@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from .commands import Command
 from .events import Event
+from .gate import Gate
 from .invariants import check
 from .machine import Machine
-from .state import Gate, RunState
+from .state import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum
 from typing import Any
 
@@ -10,6 +9,7 @@ from ..definition import Definition
 from ..graph import Graph
 from ..route import Route
 from ..task import Task
+from .gate import Gate
 from .wishes import Outcome, Stop, Wishes
 
 
@@ -29,26 +29,6 @@ class Status(Enum):
 
 
 FINAL = frozenset({Status.DONE, Status.FAILED, Status.CANCELLED})
-
-
-class Gate:
-    """A bound on how many run at once, or (`per` set) on how many start within `per` seconds.
-
-    Attributes:
-        name: of the limit, for timers and messages.
-        free: slots left.
-        waiting: instances and batches that wait for a slot, first come first served.
-    """
-
-    __slots__ = ("free", "name", "per", "size", "waiting")
-
-    def __init__(self, name: str, size: int, per: float | None = None) -> None:
-        """Start with every slot free."""
-        self.name = name
-        self.size = size
-        self.free = size
-        self.per = per
-        self.waiting: deque[Instance | Batch] = deque()
 
 
 class Scope:
@@ -196,7 +176,7 @@ class Instance:
     """
 
     # No slots: what is not set costs no time (one instance is made per task), so attributes that most instances never
-    # touch keep their default in the class; those that every instance is asked for are set, which makes reading them fast.
+    # touch keep their default in the class; those that every instance is asked for are set: reading them is fast then.
     node = -1
     upstream: list[tuple[str, Any]] | None = None
     status = Status.READY

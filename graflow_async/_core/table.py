@@ -1,4 +1,4 @@
-"""Which facts about an instance may arrive in which status: the table that the machine consults before it changes anything."""
+"""Which facts about an instance may arrive in which status; the machine consults it before it changes anything."""
 
 from __future__ import annotations
 

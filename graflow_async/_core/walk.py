@@ -1,4 +1,4 @@
-"""How a graph is walked: edges are delivered or skipped, joins count, groups are judged, loops and jumps open new laps."""
+"""How a graph is walked: edges are delivered or skipped, joins count, loops and jumps open new laps."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ RUNNING = Status.RUNNING
 class Walk(Groups):
     """Moves through laps.
 
-    What is complete (a join, as (lap, number), or an owner whose last child has ended) waits in `agenda` until the event at
-    hand has been worked in, so that deep families close one after the other and not inside each other.
+    What is complete (a join, as (lap, number), or an owner whose last child has ended) waits in `agenda` until the event
+    at hand has been worked in, so that deep families close one after the other and not inside each other.
     """
 
     def __init__(self, state: RunState) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.state import Instance, Lap
 from ..errors import BindingError
-from ..plan import MISSING, Parameter, Plan
+from ..plan import MISSING, Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -70,7 +70,7 @@ class Binder:
         self._peek = peek
         self._fetch = fetch
 
-    async def find(self, instance: Instance, plan: Plan, wanted: Sequence[Parameter]) -> dict[str, Any]:
+    async def find(self, instance: Instance, wanted: Sequence[Parameter]) -> dict[str, Any]:
         """Find values for `wanted`; parameters with a default may be left out of the answer.
 
         Raises:
@@ -123,7 +123,9 @@ class Binder:
 
 def _from_mappings(instance: Instance, name: str, upstream: list[tuple[str, Any]], found: dict[str, Any]) -> None:
     """Apply rule 5: a key of that name in a mapping returned by a direct predecessor."""
-    givers = [(source, value[name]) for source, value in upstream if isinstance(value, Mapping) and name in value]
+    givers: list[tuple[str, Any]] = [
+        (source, value[name]) for source, value in upstream if isinstance(value, Mapping) and name in value
+    ]
     if len(givers) > 1:
         sources = " and ".join(repr(source) for source, _ in givers)
         message = f"task {instance.id!r}: parameter {name!r} is returned by {sources}; bind it to say which one counts"

@@ -230,7 +230,7 @@ class Bodies:
         found: dict[str, Any] = {}
         if wanted:
             binder = self._binders[instance.scope.key]
-            found = await self._drive(lane, instance, None, binder.find(instance, plan, wanted), None)
+            found = await self._drive(lane, instance, None, binder.find(instance, wanted), None)
         return plan.arrange(args, kwargs or {}, found, context)
 
     async def _drive(
@@ -284,7 +284,7 @@ class Bodies:
             value = self._context.copy().run(_call, instance, func, args, kwargs)
         elif kind == "thread":
             instance.calls_run = definition.is_flow
-            call = partial(self._context.copy().run, _call, instance, func, args, kwargs)
+            call: Any = partial(self._context.copy().run, _call, instance, func, args, kwargs)
             value = await self._await_thread(lane, instance, self._threads().submit(call), timeout)
         else:
             executor = self._executors.get(kind)
@@ -357,7 +357,7 @@ class Bodies:
             error = own
         elif isinstance(error, (SystemExit, GeneratorExit)):
             wrapped = GraflowRuntimeError(
-                f"task {instance.id!r} raised {type(error).__name__} {text_of(error)}; a task cannot end the program"
+                f"task {instance.id!r} raised {type(error).__name__}({text_of(error)}); a task cannot end the program"
             )
             wrapped.__cause__ = error
             error = wrapped
@@ -367,7 +367,8 @@ class Bodies:
         again = not isinstance(error, BindingError)
         note(
             error,
-            f"graflow_async: task {instance.id!r}, attempt {instance.attempt}, turn {instance.turn}, run {self._run_id}",
+            f"graflow_async: task {instance.id!r}, attempt {instance.attempt}, turn {instance.turn}, "
+            f"run {self._run_id}",
         )
         self._submit(Failed(instance.key, error, again=again))
 

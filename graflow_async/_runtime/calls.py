@@ -197,7 +197,6 @@ class MapCall:
 
 async def run_map(
     scheduler: Scheduler,
-    parent: Instance,
     pulls: AsyncIterator[Items] | Iterator[Items],
     call: MapCall,
     room: list[int],
@@ -266,7 +265,8 @@ class Pulls:
         sizes = [len(value) if isinstance(value, Sized) else None for value in mapped]
         known = {size for size in sizes if size is not None}
         if len(known) > 1:
-            message = f"map over {task!r}: the iterables have lengths {[s for s in sizes if s is not None]}; they must be equal"
+            lengths = [size for size in sizes if size is not None]
+            message = f"map over {task!r}: the iterables have lengths {lengths}; they must be equal"
             raise BindingError(message)
         self.is_sized = None not in sizes
         task.definition.plan.check(task.args + (None,) * len(self._arguments), self._keywords)
@@ -279,12 +279,12 @@ class Pulls:
             rows = zip(
                 cast("Iterator[Any]", sources[0]), strict=False
             )  # the usual case: one iterable, nothing to compare
-            while chunk := list(islice(rows, room[0])):
-                first = count(name, len(chunk))
-                yield [(self._bound(values), number) for number, values in enumerate(chunk, first)]
+            while taken := list(islice(rows, room[0])):
+                first = count(name, len(taken))
+                yield [(self._bound(values), number) for number, values in enumerate(taken, first)]
             return
         while True:
-            chunk = []
+            chunk: list[tuple[Any, ...]] = []
             while len(chunk) < room[0]:
                 values = self._row([next(s, _END) if s is not None else None for s in sources])
                 if values is None:
@@ -295,7 +295,7 @@ class Pulls:
             first = count(name, len(chunk))
             yield [(self._bound(values), number) for number, values in enumerate(chunk, first)]
 
-    async def achunks(self, room: list[int], count: Callable[[str, int], int]) -> AsyncIterator[Items]:
+    async def achunks(self, count: Callable[[str, int], int]) -> AsyncIterator[Items]:
         """Do the same where an iterable is asynchronous, one item at a time."""
         sources: list[Any] = [_aiter(v) if m else None for m, v in self._arguments]
         try:
@@ -323,7 +323,7 @@ class Pulls:
     def _bound(self, values: tuple[Any, ...]) -> Task[Any, Any]:
         """Bind one item."""
         task = self._task
-        bound: Task[Any, Any] = _new(Task)
+        bound = cast("Task[Any, Any]", _new(Task))
         bound.definition = task.definition
         bound.args = task.args + values if task.args else values
         bound.kwargs = self._keywords

@@ -1,8 +1,9 @@
 """Lanes: asyncio tasks that run ready work back to back.
 
-A lane ends when there is nothing to do. While a body is suspended its lane is busy with it, so another lane takes over: the
-first time it happens one lane is started, then two, four, ...; bodies that never suspend need only one. `runnable` counts
-the lanes that will look at the queue again without anybody's help; whoever makes it zero while work is left starts new ones.
+A lane ends when there is nothing to do. While a body is suspended its lane is busy with it, so another lane takes over:
+the first time it happens one lane is started, then two, four, ...; bodies that never suspend need only one. `runnable`
+counts the lanes that will look at the queue again without anybody's help; whoever makes it zero while work is left starts
+new ones.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Lanes:
             loop: the event loop of the run.
             state: where batches become instances.
             context: the contextvars that lanes run in.
-            begin: runs a body as far as it goes without suspending, tells the machine if it has ended, else gives the rest.
+            begin: runs a body as far as it goes without suspending; gives the rest if it has not ended.
             forget: drops what is kept for an attempt (by its instance's key) that has ended.
             crash: ends a run in which something happened that must not.
             watch: keeps an eye on a body (by its key) that was told to stop.
@@ -138,9 +139,9 @@ class Lanes:
             task.add_done_callback(_let_go)
             _abandoned.add(task)
             # Else asyncio.run would wait for it when the loop closes, and nothing in Python can make it end.
-            asyncio.tasks._unregister_task(task)  # noqa: SLF001  # documented for those who extend asyncio's tasks
+            asyncio.tasks._unregister_task(task)  # documented for those who extend asyncio's tasks
             vars_of: Any = task
-            vars_of._log_destroy_pending = False  # noqa: SLF001  # it was reported already
+            vars_of._log_destroy_pending = False  # it was reported already
 
     async def drained(self) -> None:
         """Wait until no lane is left."""

@@ -146,10 +146,10 @@ class Link:
         bound = mapped.max_concurrency or (2**62 if pulls.is_sized else GENERATOR_WINDOW)
         room = [bound]
         call = MapCall(self.scheduler, parent, return_exceptions=mapped.return_exceptions)
-        source: Any = pulls.achunks(room, count) if pulls.is_async else pulls.chunks(room, count)
+        source: Any = pulls.achunks(count) if pulls.is_async else pulls.chunks(room, count)
         async with self.scheduler.parked(parent):
             try:
-                return await run_map(self.scheduler, parent, source, call, room, mapped.task.definition.id)
+                return await run_map(self.scheduler, source, call, room, mapped.task.definition.id)
             finally:
                 if pulls.is_async:
                     await source.aclose()
@@ -195,12 +195,12 @@ class Link:
         async def fetch(names: Sequence[str]) -> dict[str, Any]:
             return strip(await store.get_many([prefix + name for name in names]))
 
-        peek = None
-        if isinstance(store, Peekable):
-            look: Peekable = store
+        if not isinstance(store, Peekable):
+            return Binder(Provided(provided), None, fetch)
+        look: Peekable = store
 
-            def peek(names: Sequence[str]) -> dict[str, Any]:
-                return strip(look.peek_many([prefix + name for name in names]))
+        def peek(names: Sequence[str]) -> dict[str, Any]:
+            return strip(look.peek_many([prefix + name for name in names]))
 
         return Binder(Provided(provided), peek, fetch)
 
@@ -316,7 +316,7 @@ def route_of(graph: Graph, start_node: Any) -> Any:
     """
     if start_node is None:
         return graph.route(graph.roots())
-    nodes: Any = start_node if isinstance(start_node, (list, tuple)) else [start_node]
+    nodes: list[Any] = list(start_node) if isinstance(start_node, (list, tuple)) else [start_node]  # pyright: ignore[reportUnknownArgumentType]  # the user's
     return graph.start(nodes)
 
 
@@ -325,7 +325,7 @@ def child_of(expression: Expression, count: Callable[[str], int]) -> Child:
     if isinstance(expression, Mapped):
         expression = expression.node
     if isinstance(expression, Task):
-        number = count(expression.definition.id) if expression.given_id() is None else 0
-        return Child(expression, number)
+        task: Task[Any, Any] = expression
+        return Child(task, count(task.definition.id) if task.given_id() is None else 0)
     graph = build_graph([expression], count)
     return Child(graph=graph, route=graph.route(graph.roots()))

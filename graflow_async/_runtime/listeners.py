@@ -166,7 +166,7 @@ class _Queue:
 
 
 class EventLog:
-    """The story of a run for any number of readers, each from the start; bounded, with a marker where events are gone."""
+    """The story of a run for any number of readers, each from the start; bounded, with a marker where some are gone."""
 
     def __init__(self, run_id: str, backlog: int = READER_BACKLOG) -> None:
         """Keep the last `backlog` events."""

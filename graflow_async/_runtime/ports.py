@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .._core.commands import Tell
 from .._core.state import Instance
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
 

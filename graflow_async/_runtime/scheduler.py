@@ -120,7 +120,7 @@ class Scheduler:
         queue = self.lanes.queue
         try:
             for command in self.machine.complete(instance, value, wishes):
-                if command.__class__ is Instance:
+                if isinstance(command, Instance):
                     queue.append(command)  # the lane on which this body ran looks at the queue next
                 else:
                     self._perform[command.__class__](command)
@@ -154,13 +154,15 @@ class Scheduler:
             if wait.going is None:
                 wait.going = self.loop.create_future()
                 self.submit(Unparked(instance.key))
-            if wait.going is not None:
-                await self._await_slots(instance, wait.going)
+            await self._await_slots(instance, wait)
         if wait.count == 0 and wait.going is None:
             self._waits.pop(instance.key, None)
 
-    async def _await_slots(self, instance: Instance, going: asyncio.Future[None]) -> None:
+    async def _await_slots(self, instance: Instance, wait: _Wait) -> None:
         """Wait for slots, also through a cancellation that is the body's own affair (its own timeout, say)."""
+        going = wait.going
+        if going is None:
+            return  # they have come back at once
         own: asyncio.CancelledError | None = None
         while not going.done():
             try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..protocols import Clock, TimerHandle
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
 

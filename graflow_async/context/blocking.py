@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from .._core.state import Instance
 from .._runtime.calls import ChildHandle
 from .._runtime.link import Link
 from ..channel import Channel, SyncChannel, SyncTypedChannel
 from ..compose import Expression
-from ..task import Task
+from ..task import Mapped, Task
 from .coroutine import TaskExecutionContext
 from .plain import PlainContext
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from typing import Literal
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -95,16 +96,27 @@ class SyncTaskExecutionContext(PlainContext):
             return own[task_id]
         return self._instance.scope.results.get(task_id, default)
 
-    def submit(self, task: Task[P, R] | Expression, *args: Any, **kwargs: Any) -> SyncHandle[R]:
+    @overload
+    def submit(self, task: Task[..., R], *args: Any, **kwargs: Any) -> SyncHandle[R]: ...
+    @overload
+    def submit(self, task: Mapped[R]) -> SyncHandle[list[R]]: ...
+    @overload
+    def submit(self, task: Expression) -> SyncHandle[Any]: ...
+    def submit(self, task: Expression, *args: Any, **kwargs: Any) -> SyncHandle[Any]:
         """Start a child now.
 
         Raises:
             BindingError: an argument fits no parameter.
         """
-        plain = tuple(a.handle if isinstance(a, SyncHandle) else a for a in args)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        return SyncHandle(self, self.block(self._submit, task, plain, kwargs))
+        return SyncHandle(self, self.block(self._submit, task, tuple(map(_unwrapped, args)), kwargs))
 
-    def call(self, task: Task[P, R] | Expression, *args: Any, **kwargs: Any) -> Any:
+    @overload
+    def call(self, task: Task[..., R], *args: Any, **kwargs: Any) -> R: ...
+    @overload
+    def call(self, task: Mapped[R]) -> list[R]: ...
+    @overload
+    def call(self, task: Expression) -> Any: ...
+    def call(self, task: Expression, *args: Any, **kwargs: Any) -> Any:
         """Run a child and give its value.
 
         Raises:
@@ -112,14 +124,32 @@ class SyncTaskExecutionContext(PlainContext):
         """
         return self.block(self._call, task, args, kwargs)
 
+    @overload
     def map(
         self,
-        task: Task[Any, R],
+        task: Task[..., R],
+        *iterables: Any,
+        max_concurrency: int | None = None,
+        return_exceptions: Literal[False] = False,
+        **fixed: Any,
+    ) -> list[R]: ...
+    @overload
+    def map(
+        self,
+        task: Task[..., R],
+        *iterables: Any,
+        max_concurrency: int | None = None,
+        return_exceptions: bool,
+        **fixed: Any,
+    ) -> list[R | BaseException]: ...
+    def map(
+        self,
+        task: Task[..., Any],
         *iterables: Any,
         max_concurrency: int | None = None,
         return_exceptions: bool = False,
         **fixed: Any,
-    ) -> list[R]:
+    ) -> list[Any]:
         """Run a task once for each element and give the results in input order (see TaskExecutionContext.map).
 
         Raises:
@@ -145,6 +175,10 @@ class SyncTaskExecutionContext(PlainContext):
         """
         return self.block(self._child_run, workflow, inputs, start_node)
 
+    @overload
+    def step(self, key: str, fn: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def step(self, key: str, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R: ...
     def step(self, key: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a plain function, sync or async, once: later calls with this key give the same value."""
         return self.block(self._step, key, fn, args, kwargs)
@@ -191,6 +225,12 @@ class FlowContext(SyncTaskExecutionContext):
     """The context of a plain `def` flow, in which calling a task runs it."""
 
     calls_run = True
+
+
+def _unwrapped(value: Any) -> Any:
+    """Give the handle that a sync handle stands for; everything else as it is."""
+    given = value
+    return given.handle if isinstance(value, SyncHandle) else given
 
 
 async def _run(function: Callable[..., Awaitable[R]], args: tuple[Any, ...]) -> R:

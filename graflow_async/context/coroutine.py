@@ -13,15 +13,16 @@ from .._runtime.calls import ChildHandle
 from .._runtime.link import child_of
 from ..builder import build_graph
 from ..channel import Channel, TypedChannel
-from ..compose import Expression
+from ..compose import Chain, Expression, Group
 from ..current import caller
 from ..errors import GraflowRuntimeError
 from ..graph import Graph
-from ..task import Mapped, Task
+from ..task import Mapped, Task, is_mapped, is_task
 from .plain import PlainContext
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from typing import Literal
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,53 +58,84 @@ class TaskExecutionContext(PlainContext):
 
     # -- children ---------------------------------------------------------------------------------------------
 
-    def submit(self, task: Task[P, R] | Expression, *args: Any, **kwargs: Any) -> ChildHandle[R]:
+    @overload
+    def submit(self, task: Task[..., R], *args: Any, **kwargs: Any) -> ChildHandle[R]: ...
+    @overload
+    def submit(self, task: Mapped[R]) -> ChildHandle[list[R]]: ...
+    @overload
+    def submit(self, task: Expression) -> ChildHandle[Any]: ...
+    def submit(self, task: Expression, *args: Any, **kwargs: Any) -> ChildHandle[Any]:
         """Start a child now; a handle among the arguments is awaited first.
 
         Raises:
             BindingError: an argument fits no parameter.
         """
-        expression: Any = task
-        self.refuse_late(f"start '{expression!r}'")
+        label = label_of(task)
+        self.refuse_late(f"start {label!r}")
         if args or kwargs:
-            if not isinstance(expression, Task):
-                raise TypeError(f"only a task takes arguments, not {expression!r}")
-            expression = expression._bind(args, kwargs, None)  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType]
+            if not is_task(task):
+                raise TypeError(f"only a task takes arguments, not {task!r}")
+            task = task.bind(args, kwargs)
         if self.failures is None:
             self.failures = []
-        child = child_of(expression, self.count)
+        child = child_of(task, self.count)
         if child.task is not None:
-            if not child.number:
+            if child.number:
+                label = f"{label}_{child.number}"
+            else:
                 self.claim(child.task.id, child.task, by_function=True)
             given = (*child.task.args, *(child.task.kwargs or {}).values())
             child.awaits_arguments = any(isinstance(value, ChildHandle) for value in given)
             self._link.check(child.task.definition)
         elif child.graph is not None:
             self._link.check_graph(child.graph)
-        return self._link.start(self._instance, child, repr(expression), self.failures)
+        return self._link.start(self._instance, child, label, self.failures)
 
-    async def call(self, expression: Task[P, R] | Expression, *args: Any, **kwargs: Any) -> Any:
+    @overload
+    async def call(self, expression: Task[..., R], *args: Any, **kwargs: Any) -> R: ...
+    @overload
+    async def call(self, expression: Mapped[R]) -> list[R]: ...
+    @overload
+    async def call(self, expression: Expression) -> Any: ...
+    async def call(self, expression: Expression, *args: Any, **kwargs: Any) -> Any:
         """Run a child and give its value; a flow runs as a child run.
 
         Raises:
             BaseException: what the child raised.
         """
         target: Any = expression
-        if isinstance(target, Mapped):
+        if isinstance(expression, Mapped):
             return await self._map(target)
-        if isinstance(target, Task) and target.definition.is_flow:
-            flow: Task[Any, Any] = target._bind(args, kwargs, None) if args or kwargs else target  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUnknownVariableType]
-            return await self._run_workflow(OneTask(flow), None, {})
+        if isinstance(expression, Task) and target.definition.is_flow:
+            return await self._run_workflow(OneTask(target.bind(args, kwargs) if args or kwargs else target), None, {})
         return await self.submit(target, *args, **kwargs)
 
+    @overload
     async def map(
         self,
-        task: Task[Any, R],
+        task: Task[..., R],
+        *iterables: Any,
+        max_concurrency: int | None = None,
+        return_exceptions: Literal[False] = False,
+        **fixed: Any,
+    ) -> list[R]: ...
+    @overload
+    async def map(
+        self,
+        task: Task[..., R],
+        *iterables: Any,
+        max_concurrency: int | None = None,
+        return_exceptions: bool,
+        **fixed: Any,
+    ) -> list[R | BaseException]: ...
+    async def map(
+        self,
+        task: Task[..., Any],
         *iterables: Any,
         max_concurrency: int | None = None,
         return_exceptions: bool = False,
         **fixed: Any,
-    ) -> list[R]:
+    ) -> list[Any]:
         """Run a task once for each element and give the results in input order.
 
         Iterables (also generators and async iterators, pulled as slots free up) are zipped; scalars and
@@ -113,7 +145,7 @@ class TaskExecutionContext(PlainContext):
             BindingError: nothing to map over, text or a mapping by position, or unequal lengths.
             BaseException: what an item raised.
         """
-        mapped: Mapped[R] = Mapped(
+        mapped: Mapped[Any] = Mapped(
             task, iterables, fixed, max_concurrency=max_concurrency, return_exceptions=return_exceptions
         )
         return await self._map(mapped)
@@ -149,6 +181,10 @@ class TaskExecutionContext(PlainContext):
             OneTask(workflow) if isinstance(workflow, Expression) else workflow, start_node, inputs or {}
         )
 
+    @overload
+    async def step(self, key: str, fn: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    async def step(self, key: str, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R: ...
     async def step(self, key: str, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a plain function, sync (in a thread) or async, once: later calls with this key give the same value."""
         steps = self._instance.steps
@@ -177,7 +213,7 @@ class TaskExecutionContext(PlainContext):
 
     async def _map(self, mapped: Mapped[Any]) -> list[Any]:
         """Run a map as children."""
-        self.refuse_late(f"start '{mapped!r}'")
+        self.refuse_late(f"start {label_of(mapped)!r}")
         return await self._link.map(self._instance, mapped, self.count_many)
 
     async def _run_workflow(self, workflow: Any, start_node: Any, inputs: Mapping[str, Any]) -> Any:
@@ -197,6 +233,19 @@ class OneTask:
         self.graph: Graph = build_graph([expression])
         self.name = self.graph.nodes[0]
         self.provided: Mapping[str | type, Any] = {}
+
+
+def label_of(expression: Expression) -> str:
+    """Name an expression in a line of text, without its arguments: they may be large."""
+    if is_task(expression):
+        return expression.given_id() or expression.definition.id
+    if is_mapped(expression):
+        return f"{label_of(expression.task)}.map()"
+    if isinstance(expression, Chain):
+        return f"a chain from {label_of(expression.leftmost)}"
+    if isinstance(expression, Group):
+        return expression.name or f"a group of {len(expression)}"
+    return type(expression).__name__
 
 
 @overload

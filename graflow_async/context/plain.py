@@ -22,7 +22,7 @@ from ..errors import (
 )
 from ..graph import Graph
 from ..policy import require_number
-from ..task import Mapped, Task
+from ..task import Task, is_mapped, is_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -307,10 +307,10 @@ class PlainContext:
 
     def _child(self, expression: Expression) -> tuple[Child, str]:
         """Make the child for any expression: a node of the graph with what lies behind it, or something new."""
-        if isinstance(expression, Mapped):
+        if is_mapped(expression):
             expression = expression.node
         graph = self._instance.scope.graph
-        if isinstance(expression, Task):
+        if is_task(expression):
             node = graph.find(expression)
             if node is not None:
                 return Child(graph=graph, route=graph.start_anywhere(node.number)), node.id
@@ -323,7 +323,7 @@ class PlainContext:
             if not child.number:
                 self.claim(expression.id, expression)
             return child, expression.id if not child.number else f"{expression.definition.id}_{child.number}"
-        if not isinstance(expression, Expression):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if not isinstance(expression, Expression):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
             raise TypeError(f"next_task runs a task, chain or group, not {type(expression).__name__} {expression!r}")
         new = build_graph([expression], self.count)
         self._link.check_graph(new)
@@ -342,8 +342,8 @@ class PlainContext:
     def _turn_arguments(self, data: Any, kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Put the arguments of the next turn together."""
         task = self._instance.task
-        if isinstance(data, Task):
-            bound: Task[Any, Any] = data
+        if is_task(data):
+            bound = data
             if bound.definition is not task.definition:
                 raise TypeError(
                     f"next_iteration({bound!r}) in task {self.task_id!r}: that is another task; use next_task"

@@ -38,7 +38,7 @@ LAYERS = (
     Layer(
         "free",
         (
-            *("current", "definition", "plan", "task", "compose", "policy", "route", "graph", "builder"),
+            *("current", "definition", "plan", "task", "task_decorator", "compose", "policy", "route", "graph", "builder"),
             *("store", "typed", "events", "jobs", "protocols", "codec", "feedback", "options"),
         ),
     ),
@@ -170,8 +170,8 @@ def own_imports(source: Source, modules: Iterable[str]) -> Iterator[OwnImport]:
 def _lazy_modules(source: Source) -> Iterator[tuple[int, str]]:
     """Yield the modules that a file names with `lazily(...)`."""
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"lazily", "_lazily"} and isinstance(node.args[0], ast.Constant):
-            yield node.lineno, str(node.args[0].value)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).lstrip("_") == "lazily":
+            yield node.lineno, str(ast.literal_eval(node.args[0]))
 
 
 def _family(module: str) -> str:

@@ -38,9 +38,17 @@ class Rect(NamedTuple):
 
     def is_entered(self, points: list[Point], margin: float) -> bool:
         """Say whether a line through some points runs through it, a strip along the border aside."""
-        inner = Rect(self.left + margin, self.top + margin, self.right - margin, self.bottom - margin)
+        left, top, right, bottom = (
+            self.left + margin,
+            self.top + margin,
+            self.right - margin,
+            self.bottom - margin,
+        )
         return any(
-            inner.overlaps(Rect(min(x, x_2), min(y, y_2), max(x, x_2), max(y, y_2)))
+            (y < bottom or y_2 < bottom)
+            and (y > top or y_2 > top)
+            and (x < right or x_2 < right)
+            and (x > left or x_2 > left)
             for (x, y), (x_2, y_2) in pairwise(points)
         )
 

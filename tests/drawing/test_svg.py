@@ -74,9 +74,10 @@ def test_task_boxes_do_not_overlap(name: str) -> None:
 def test_groups_hold_their_members_and_nothing_else(name: str) -> None:
     """The box of a group is around its members, and clear of everything else."""
     graph, svg = read(name)
+    inside = {group: members_below(graph, group) for group in graph.groups}
     for group, box in svg.groups.items():
-        below = members_below(graph, group)
-        around = {outer for outer in graph.groups if group in members_below(graph, outer)}
+        below = inside[group]
+        around = {outer for outer in inside if group in inside[outer]}
         for node_id in graph.nodes:
             other = svg.box(node_id)
             if node_id in below and name != "shared":

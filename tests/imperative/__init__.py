@@ -1,0 +1,1 @@
+"""Scenarios of imperative workflows: awaiting, mapping, branching, subflows, data-driven pipelines."""
