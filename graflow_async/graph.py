@@ -1,4 +1,4 @@
-"""Graph: nodes, edges and join rules, numbered for the machine, with the drawn view for people. Running never changes it.
+"""Graph: nodes, edges and join rules, numbered for the machine, with the drawn view. Running never changes it.
 
 A group is drawn as one node and compiled into a *join*: `a >> (b | c) >> d` becomes a->b, a->c, b->j, c->j, j->d, where
 `j` carries the group's policy and no function.
@@ -86,6 +86,7 @@ class Graph:
         numbers: id -> number of the node.
         demanding: nodes that need a limit or an executor, which a run may not have.
         eager: joins whose policy may end the group before every branch has.
+        starts_all: whether a node without any edge starts although there are edges.
     """
 
     __slots__ = (
@@ -98,6 +99,7 @@ class Graph:
         "numbers",
         "plot",
         "predecessors_of",
+        "starts_all",
         "successors_of",
         "table",
     )
@@ -128,6 +130,7 @@ class Graph:
             if n.task is not None
             and (n.task.definition.limits or not PLAIN_KINDS.issuperset((n.kind, n.task.definition.kind)))
         ]
+        self.starts_all = False
         self.eager = frozenset(n.number for n in table if n.join is not None and n.join.is_eager)
         self._routes: dict[tuple[Any, ...], Route] = {}
         self._last_numbers: dict[str, int] = {}
@@ -248,7 +251,7 @@ class Graph:
             message = "the workflow has no tasks; define some in its block, or name one: wf.run(task)"
             raise GraphCompilationError(message)
         before, after = self.predecessors_of, self.successors_of
-        has_edges = any(after)
+        has_edges = any(after) and not self.starts_all
         found = tuple(n for n in range(len(self.table)) if not before[n] and (after[n] or not has_edges))
         if not found:
             cycle = " -> ".join(self.cycles[0]) if self.cycles else ""

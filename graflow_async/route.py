@@ -1,8 +1,8 @@
 """Routes: which edges of a graph count when it is walked from given start nodes, and which of them close a loop.
 
 Edges are sorted by a depth-first walk from the starts in edge order, with a group as one place (its *fork*): an edge
-that leads back to a place on the current path is a *loop edge*. What remains is acyclic, so that joins can simply count:
-an incoming edge is delivered or skipped exactly once.
+that leads back to a place on the current path is a *loop edge*. What remains is acyclic, so that joins simply count: an
+incoming edge is delivered or skipped exactly once.
 """
 
 from __future__ import annotations

@@ -20,11 +20,13 @@ from .task import Mapped, Task, is_mapped, is_task
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextvars import Token
+    from os import PathLike
     from types import TracebackType
     from typing import Unpack
 
 
 draw = lazily("graflow_async.draw")
+config = lazily("graflow_async.config")
 
 
 class Workflow:
@@ -44,6 +46,7 @@ class Workflow:
         self._instantiated: set[int] = set()
         self._provided: dict[str | type, Any] = {}
         self._graph: Graph | None = None
+        self._starts_all = False
         self._tokens: list[Token[Block | None]] = []
         self._last: Run | None = None
         if expression is not None:
@@ -53,6 +56,30 @@ class Workflow:
                 )
                 raise TypeError(message)
             self._items[id(expression)] = expression
+
+    @classmethod
+    def from_config(cls, source: Mapping[str, Any] | str | PathLike[str], registry: Mapping[str, Any]) -> Self:
+        """Build a workflow from data: steps that name tasks of `registry` and depend on each other.
+
+        The form is described in `graflow_async.config`. A file is read at once: call this before the loop runs, or in a
+        thread. Every enabled step runs, also one without dependencies.
+
+        Args:
+            source: a mapping with `name` and `steps`, or the path of a JSON or YAML file (YAML: extra `config`).
+            registry: name -> task, or plain function.
+
+        Raises:
+            GraphCompilationError: everything that is wrong, each with its place; nothing was built.
+            ConfigError: a YAML file, and PyYAML is not installed.
+            TypeError: the source is neither, or the registry is no mapping.
+        """
+        drawing = config.load(source, registry)
+        made = cls(drawing.name)
+        for item in (*drawing.tasks.values(), *drawing.edges):
+            made._items[id(item)] = item
+        made._ids.update(drawing.tasks)
+        made._starts_all = True
+        return made
 
     # -- definition -------------------------------------------------------------------------------------------
 
@@ -141,6 +168,7 @@ class Workflow:
         """
         if self._graph is None:
             self._graph = build_graph(self._members())
+            self._graph.starts_all = self._starts_all
         return self._graph
 
     def _members(self) -> list[Expression]:

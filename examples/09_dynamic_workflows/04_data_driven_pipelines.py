@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-from graflow_async import TaskExecutionContext, flow, task
+from graflow_async import GraphCompilationError, TaskExecutionContext, Workflow, flow, task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ def schema_driven() -> None:
         print(process_row(schema, row))
 
 
-# -- dependency resolution ------------------------------------------------------------------------------------
+# -- a DAG from configuration ---------------------------------------------------------------------------------
 
 
 @task
@@ -94,24 +94,75 @@ def read_stock() -> dict[str, int]:
 
 
 @task
-def totals(read_orders: list[Row], read_prices: dict[str, float]) -> dict[str, float]:
-    """Price each order."""
-    return {order["order"]: int(order["pieces"]) * read_prices[order["item"]] for order in read_orders}
+def price_orders(orders: list[Row], prices: dict[str, float]) -> dict[str, float]:
+    """Price each order; the parameters are named after the steps whose results they get."""
+    return {order["order"]: int(order["pieces"]) * prices[order["item"]] for order in orders}
 
 
 @task
-def missing(read_orders: list[Row], read_stock: dict[str, int]) -> list[str]:
+def find_missing(orders: list[Row], stock: dict[str, int]) -> list[str]:
     """Find what cannot be delivered."""
-    return [order["item"] for order in read_orders if int(order["pieces"]) > read_stock[order["item"]]]
+    return [order["item"] for order in orders if int(order["pieces"]) > stock[order["item"]]]
 
 
 @task
-def report(totals: dict[str, float], missing: list[str]) -> str:
+def give_rebate(totals: dict[str, float], percent: int) -> dict[str, float]:
+    """Take something off."""
+    return {order: total * (100 - percent) / 100 for order, total in totals.items()}
+
+
+@task
+def order_more(missing: list[str], supplier: str) -> str:
+    """Write to a supplier."""
+    return f"{', '.join(missing)} from {supplier}"
+
+
+@task
+def write_report(totals: dict[str, float], missing: list[str]) -> str:
     """Say it in one line."""
     return f"{len(totals)} orders, {sum(totals.values()):.2f} in all, short of {', '.join(missing) or 'nothing'}"
 
 
-REGISTRY = {step.id: step for step in (read_orders, read_prices, read_stock, totals, missing, report)}
+REGISTRY = {
+    "orders": read_orders,
+    "prices": read_prices,
+    "stock": read_stock,
+    "totals": price_orders,
+    "missing": find_missing,
+    "rebate": give_rebate,
+    "reorder": order_more,
+    "report": write_report,
+}
+
+
+def dag_from_configuration() -> None:
+    """Build workflows from a file and from changed copies of what it says; a wrong one is refused before it runs."""
+    path = DATA / "pipeline.json"
+    wf = Workflow.from_config(path, REGISTRY)
+    print(f"{wf.name}:")
+    print_results(wf.execute())
+
+    config = json.loads(path.read_text())
+    by_id = {step["id"]: step for step in config["steps"]}
+    print("with a rebate, and nothing ordered but bells:")
+    by_id["reorder"]["when"] = {"result_of": "missing", "contains": "bell"}
+    by_id["rebate"]["enabled"] = True
+    by_id["report"]["params"] = {"totals": {"result_of": "rebate"}}
+    print_results(Workflow.from_config(config, REGISTRY).execute())
+
+    by_id["orders"]["depends_on"] = ["report"]
+    try:
+        Workflow.from_config(config, REGISTRY)
+    except GraphCompilationError as error:
+        print("refused:", "a cycle" if "cycle" in str(error) else error)
+
+
+def print_results(value: Any) -> None:
+    """Show what the final steps returned: one value, or several by id."""
+    print(value if isinstance(value, str) else "\n".join(f"{step}: {value[step]}" for step in sorted(value)))
+
+
+# -- dependency resolution ------------------------------------------------------------------------------------
 
 
 @task
@@ -169,9 +220,7 @@ async def adaptive_turns(ctx: TaskExecutionContext, batches: list[list[str]], st
     """Do the same in turns: each one hands its successor what is left, and with a journal a crash costs one batch."""
     batch, *rest = batches
     values = await process_batch(batch, strategy)
-    log = await ctx.channel.update(
-        "log", lambda log: [*log, f"{strategy}: {len(values)} of {len(batch)} read"], default=[]
-    )
+    await ctx.channel.append("log", f"{strategy}: {len(values)} of {len(batch)} read")
     if rest:
         ctx.next_iteration(batches=rest, strategy=adapt(strategy, batch, values))
     return await ctx.channel.get("log")
@@ -189,6 +238,8 @@ def main() -> None:
     """Run the patterns."""
     print("=== Schema-Driven Processing ===")
     schema_driven()
+    print("\n=== DAG from Configuration ===")
+    dag_from_configuration()
     print("\n=== Dependency Resolution ===")
     steps = json.loads((DATA / "steps.json").read_text())
     print(asyncio.run(resolve.run(steps=steps)))

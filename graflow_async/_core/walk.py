@@ -31,8 +31,8 @@ RUNNING = Status.RUNNING
 class Walk(Groups):
     """Moves through laps.
 
-    What is complete (a join, as (lap, number), or an owner whose last child has ended) waits in `agenda` until the event
-    at hand has been worked in, so that deep families close one after the other and not inside each other.
+    What is complete (a join, as (lap, number), or an owner whose last child has ended) waits in `agenda` until the
+    event at hand has been worked in, so that deep families close one after the other and not inside each other.
     """
 
     def __init__(self, state: RunState) -> None:

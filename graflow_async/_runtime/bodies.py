@@ -377,7 +377,7 @@ async def _awaited(instance: Instance, args: tuple[Any, ...]) -> tuple[Any, ...]
     """Await the handles among the arguments of a called child; what one raised goes on as it is."""
     try:
         return tuple([await a.shared_by(instance) if isinstance(a, ChildHandle) else a for a in args])
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever a handle raised goes on
         raise _Upstream(error) from None
 
 

@@ -1,7 +1,8 @@
 """Running a user's coroutine on somebody else's asyncio task, in a context of its own.
 
-The first step is taken directly: a body that never suspends costs no task and no switch. If it suspends, the rest is
-driven step by step, each step inside the body's own contextvars copy, so that what a body sets never reaches the next one.
+The first step is taken directly: a body that never suspends costs no task and no switch. If it suspends, the rest
+is driven step by step, each step inside the body's own contextvars copy, so that what a body sets never reaches the
+next one.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A lane ends when there is nothing to do. While a body is suspended its lane is busy with it, so another lane takes over:
 the first time it happens one lane is started, then two, four, ...; bodies that never suspend need only one. `runnable`
-counts the lanes that will look at the queue again without anybody's help; whoever makes it zero while work is left starts
-new ones.
+counts the lanes that will look at the queue again without anybody's help; whoever makes it zero while work is left
+starts new ones.
 """
 
 from __future__ import annotations

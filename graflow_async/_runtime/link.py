@@ -7,7 +7,7 @@ import concurrent.futures
 import threading
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from .._core.events import Called, RunCalled
 from .._core.state import Instance, Scope, Status
@@ -325,7 +325,7 @@ def child_of(expression: Expression, count: Callable[[str], int]) -> Child:
     if isinstance(expression, Mapped):
         expression = expression.node
     if isinstance(expression, Task):
-        task: Task[Any, Any] = expression
+        task = cast("Task[Any, Any]", expression)
         return Child(task, count(task.definition.id) if task.given_id() is None else 0)
     graph = build_graph([expression], count)
     return Child(graph=graph, route=graph.route(graph.roots()))

@@ -133,7 +133,7 @@ class Channel:
         self,
         key: str,
         predicate: Callable[[Any], Any] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109  # part of the contract
+        timeout: float | None = None,  # part of the contract
     ) -> Any:
         """Wait until `key` exists with a value for which `predicate` (sync or async) is true, and give that value.
 
@@ -293,7 +293,7 @@ class TypedChannel(Generic[M]):
         self,
         key: str,
         predicate: Callable[[M], Any] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109  # part of the contract
+        timeout: float | None = None,  # part of the contract
     ) -> M:
         """Wait until `key` has a fitting value for which `predicate` (sync or async) is true, and give that value.
 

@@ -23,38 +23,41 @@ The form::
         max_concurrency: 10
         enabled: false
 
-**References.** A mapping with the key `result_of` stands for the result of another step: `{result_of: id}`, with `field` for a
-part of it (a key, an index, an attribute, or a list of these to go deeper) and `default` for when the step was skipped or
-disabled or the part is not there; without a default that is a `BindingError`. References work anywhere inside `params`, also in
-lists and mappings; `{literal: x}` gives `x` as it is, for data that look like a reference. A step waits for what it refers to:
-a step that is not reached through `depends_on` becomes a dependency of its own.
+**References.** A mapping with the key `result_of` stands for the result of another step: `{result_of: id}`, with
+`field` for a part of it (a key, an index, an attribute, or a list of these to go deeper) and `default` for when the
+step was skipped or disabled or the part is not there; without a default that is a `BindingError`. References work
+anywhere inside `params`, also in lists and mappings; `{literal: x}` gives `x` as it is, for data that look like a
+reference. A step waits for what it refers to: a step that is not reached through `depends_on` becomes a dependency of
+its own.
 
-**Conditions.** `when` is data, never evaluated as code: a reference with tests (`equals`, `not_equals`, `gt`, `gte`, `lt`, `lte`,
-`in`, `not_in`, `contains`, `exists: true or false`; several must all hold; none asks whether the value is true), or one of
-`{all: [...]}`, `{any: [...]}`, `{not: ...}`. A step whose condition is false is skipped, with what only it leads to; a step
-that joins several runs if at least one of them delivered.
+**Conditions.** `when` is data, never evaluated as code: a reference with tests (`equals`, `not_equals`, `gt`, `gte`,
+`lt`, `lte`, `in`, `not_in`, `contains`, `exists: true or false`; several must all hold; none asks whether the value
+is true), or one of `{all: [...]}`, `{any: [...]}`, `{not: ...}`. A step whose condition is false is skipped, with
+what only it leads to; a step that joins several runs if at least one of them delivered.
 
-**Maps.** With `map` (the id of a step, a reference, or a list) the task runs once for each element, which goes to its first
-parameter; the result is the list. `max_concurrency` and `return_exceptions` are those of `ctx.map`.
+**Maps.** With `map` (the id of a step, a reference, or a list) the task runs once for each element, which goes to its
+first parameter; the result is the list. `max_concurrency` and `return_exceptions` are those of `ctx.map`.
 
-**Disabled steps** are no nodes: who depends on one depends on what it depended on. Their task need not be registered; all else
-about them is checked.
+**Disabled steps** are no nodes: who depends on one depends on what it depended on. Their task need not be registered;
+all else about them is checked.
 
-**How it is built.** Steps become tasks of their own and dependencies plain edges, so scheduler and machine know nothing of
-configurations. A condition becomes a node `<id>.when` in front of its step: it hands on what arrived, or ends with a jump to
-nowhere, which skips what lies behind it; it is a node, because a step that is skipped must not even look for its parameters, wherever its
-task runs. Where a conditional step has several dependencies, one node `<id>.when.<dependency>` for each hands its result on, so that
-parameters find the same predecessors as without the condition. References are looked up when the step starts, by a wrapper around its function.
+**How it is built.** Steps become tasks of their own and dependencies plain edges, so scheduler and machine know
+nothing of configurations. A condition becomes a node `<id>.when` in front of its step: it hands on what arrived, or
+ends with a jump to nowhere, which skips what lies behind it. It is a node and no part of the step, because a step
+that is skipped must not even look for its parameters, and because its task may run where no results are. Where a
+conditional step has several dependencies, a node `<id>.when.<dependency>` for each hands its result on, so that
+parameters find the same predecessors as without the condition. References are looked up by a wrapper around the
+step's function when it starts.
 
-Nothing else may live here than going from data to expressions. Files are read at once, when the workflow is defined: do it before
-the loop runs, or in a thread.
+Nothing else may live here than going from data to expressions. Files are read at once, when the workflow is defined:
+do it before the loop runs, or in a thread.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..errors import DefinitionError
+from ..current import open_block
 from .drawing import Drawing, draw
 from .faults import Faults
 from .order import arrange
@@ -76,13 +79,12 @@ def load(source: Any, registry: Any) -> Drawing:
     """
     faults = Faults()
     document = read(source, faults)
-    steps = read_steps(document.data, registry, faults)
-    faults.raise_if_any(document)
-    ordered = arrange(steps, faults)
-    faults.raise_if_any(document)
+    token = open_block.set(None)  # what is made here joins no block that happens to be open
     try:
-        return draw(document.name, ordered, document.where)
-    except DefinitionError as error:
-        faults.add((), str(error))
+        ordered = arrange(read_steps(document.data, registry, faults), faults)
         faults.raise_if_any(document)
-        raise
+        drawing = draw(document.name, ordered, faults)
+        faults.raise_if_any(document)
+        return drawing
+    finally:
+        open_block.reset(token)

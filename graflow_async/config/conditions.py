@@ -1,4 +1,4 @@
-"""Conditions: `when` as data. A fixed set of tests on results of other steps; nothing in a configuration is evaluated as code."""
+"""Conditions: `when` as data. A fixed set of tests on results of other steps; nothing is evaluated as code."""
 
 from __future__ import annotations
 
@@ -90,7 +90,11 @@ class Condition:
 def read_condition(data: Any, path: Path, faults: Faults, depth: int = 0) -> Condition | None:
     """Read `when`; None if it cannot be read."""
     if not isinstance(data, Mapping) or depth > MAX_DEPTH:
-        what = "is nested too deeply" if isinstance(data, Mapping) else f"is a mapping such as {{result_of: id, equals: value}}, not {data!r}"
+        what = (
+            "is nested too deeply"
+            if isinstance(data, Mapping)
+            else f"is a mapping such as {{result_of: id, equals: value}}, not {data!r}"
+        )
         faults.add(path, f"a condition {what}; no expression is evaluated")
         return None
     given = cast("Mapping[Any, Any]", data)
@@ -101,7 +105,9 @@ def read_condition(data: Any, path: Path, faults: Faults, depth: int = 0) -> Con
         known = (*CONNECTIVES, "result_of")
         unknown = [key for key in given if key not in (*known, *REFERENCE_KEYS, *TESTS, EXISTS)]
         hint = f"; unknown key {unknown[0]!r}, {nearest(unknown[0], known, 'keys')}" if unknown else ""
-        faults.add(path, f"a condition has the key 'result_of' with tests, or exactly one of 'all', 'any' and 'not'{hint}")
+        faults.add(
+            path, f"a condition has the key 'result_of' with tests, or exactly one of 'all', 'any' and 'not'{hint}"
+        )
         return None
     kind = found[0]
     inner = given[kind]
@@ -120,11 +126,18 @@ def _read_test(given: Mapping[Any, Any], path: Path, faults: Faults) -> Conditio
     """Read a reference with tests."""
     condition = Condition("test", path)
     condition.reference = read_reference(given, path, faults, (*TESTS, EXISTS))
-    for name, operand in given.items():
+    for name, operand in cast("Mapping[str, Any]", given).items():
         if name in ("in", "not_in") and not isinstance(operand, (list, tuple)):
             faults.add((*path, name), f"{name} takes a list of values, not {operand!r}")
         elif name == EXISTS and not isinstance(operand, bool):
             faults.add((*path, name), f"{name} is true or false, not {operand!r}")
-        elif name in TESTS or name == EXISTS:
+        elif name == EXISTS:
+            condition.tests.insert(0, (name, operand))  # before tests that need the value
+        elif name in TESTS:
             condition.tests.append((name, operand))
-    return condition if condition.reference is not None else None
+    if condition.reference is None:
+        return None
+    names = [name for name, _ in condition.tests]
+    if names == [EXISTS] or (EXISTS, True) in condition.tests:
+        condition.reference.needs_value = False
+    return condition

@@ -32,6 +32,10 @@ class Faults:
         """Begin without any."""
         self._found: list[tuple[Path, str]] = []
 
+    def __bool__(self) -> bool:
+        """Say whether there are any."""
+        return bool(self._found)
+
     def add(self, path: Path, message: str) -> None:
         """Note a problem."""
         self._found.append((path, message))

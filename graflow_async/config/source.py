@@ -1,4 +1,4 @@
-"""Where a configuration comes from: a mapping, a JSON file or a YAML file; plain data, and the lines where they stand."""
+"""Where a configuration comes from: a mapping, a JSON or YAML file; plain data, and the lines where they stand."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Document:
     @property
     def name(self) -> str:
         """The name of the workflow: as written, else the file's."""
-        given = self.data.get("name")
+        given = cast("dict[str, Any]", self.data).get("name")
         return given if given is not None else FilePath(self.file).stem or "config"
 
     @property
@@ -49,9 +49,8 @@ class Document:
         """Say where a path leads: `file:line (steps[0].task)`, or only the path where there are no lines."""
         text = spelled(path)
         line = _line_of(self.root, path)
-        if line:
-            return f"line {line} ({text})" if not self.file else f"{self.file}:{line} ({text})" if text else f"{self.file}:{line}"
-        return text
+        place = f"{self.file}:{line}" if line else ""
+        return f"{place} ({text})" if place and text else place or text
 
 
 def read(source: Any, faults: Faults) -> Document:
@@ -117,7 +116,7 @@ def _read_yaml(text: str, document: Document, faults: Faults) -> None:
     except ModuleNotFoundError as error:
         message = f'reading {document.file} needs PyYAML: pip install "graflow-async[config]"'
         raise ConfigError(message) from error
-    loader = yaml.SafeLoader(text)
+    loader: Any = yaml.SafeLoader(text)
     try:
         document.root = loader.get_single_node()
         if document.root is not None:
@@ -144,41 +143,47 @@ def _find_twins(root: Any, file: str, faults: Faults) -> None:
     stack = [root]
     while stack:
         node = stack.pop()
-        if id(node) in seen or not isinstance(node.value, list):
+        if id(node) in seen:
             continue
         seen.add(id(node))
         lines: dict[str, int] = {}
-        for item in node.value:
+        for item in _rows(node):
             if not isinstance(item, tuple):
                 stack.append(item)
                 continue
-            key, value = item
+            key, value = cast("tuple[Any, Any]", item)
             stack.append(value)
             if isinstance(key.value, str) and key.value != "<<":
                 line = key.start_mark.line + 1
                 if key.value in lines:
-                    faults.add((), f"key {key.value!r} stands twice in one mapping ({file}:{lines[key.value]} and {file}:{line})")
+                    both = f"{file}:{lines[key.value]} and {file}:{line}"
+                    faults.add((), f"key {key.value!r} stands twice in one mapping ({both})")
                 lines[key.value] = line
+
+
+def _rows(node: Any) -> list[Any]:
+    """List the elements of a YAML sequence, or the pairs of a mapping; nothing for a scalar."""
+    value: Any = node.value
+    return cast("list[Any]", value) if isinstance(value, list) else []
 
 
 def _line_of(node: Any, path: Path) -> int:
     """Find the line where a path leads, or as far as it can be followed; 0 if lines are not known."""
     if node is None:
         return 0
-    line = node.start_mark.line
+    line: int = node.start_mark.line
     for part in path:
-        found = None
-        if not isinstance(node.value, list):
-            break
+        found: Any = None
+        rows = _rows(node)
         if isinstance(part, int):
-            found = node.value[part] if part < len(node.value) else None
-            if isinstance(found, tuple):
-                break
+            found = rows[part] if part < len(rows) and not isinstance(rows[part], tuple) else None
             line = found.start_mark.line if found is not None else line
         else:
-            for item in node.value:
-                if isinstance(item, tuple) and item[0].value == part:
-                    line, found = item[0].start_mark.line, item[1]
+            for item in rows:
+                if isinstance(item, tuple):
+                    key, value = cast("tuple[Any, Any]", item)
+                    if key.value == part:
+                        line, found = key.start_mark.line, value
         if found is None:
             break
         node = found

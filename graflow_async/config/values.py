@@ -1,4 +1,4 @@
-"""Parameters of a step: data with references to the results of other steps, read once and looked up when the step starts."""
+"""Parameters of a step: data with references to results of other steps, read once, looked up when the step starts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 REFERENCE_KEYS = ("result_of", "field", "default")
+ELEMENTS = "elements"
 MAX_DEPTH = 100
 MISSING: Any = object()
 _OPEN: Any = object()
@@ -25,9 +26,10 @@ class Reference:
         field: keys, indexes and attribute names that lead to the part.
         default: what it is if there is no result or no such part; MISSING for an error.
         path: where it is written.
+        needs_value: whether it is an error if there is no value.
     """
 
-    __slots__ = ("default", "field", "path", "step")
+    __slots__ = ("default", "field", "needs_value", "path", "step")
 
     def __init__(self, step: str, field: tuple[str | int, ...], default: Any, path: Path) -> None:
         """Keep the parts."""
@@ -35,6 +37,7 @@ class Reference:
         self.field = field
         self.default = default
         self.path = path
+        self.needs_value = default is MISSING
 
     def find(self, results: Mapping[str, Any]) -> Any:
         """Give the value, MISSING if there is none; the default does not count."""
@@ -56,13 +59,14 @@ class Reference:
             return value
         if self.default is not MISSING:
             return self.default
-        place = spelled(self.path)
         if self.step not in results:
-            message = f"{place}: step {self.step!r} has no result, it was skipped; give the reference a default"
+            what = f"step {self.step!r} has no result: it was skipped, or has not run"
         else:
-            result = results[self.step]
-            there = f"mapping with the keys {list(result)[:10]}" if isinstance(result, Mapping) else type(result).__name__
-            message = f"{place}: the result of step {self.step!r}, a {there}, has no {list(self.field)}; give the reference a default"
+            result: Any = results[self.step]
+            keys = list(cast("Mapping[Any, Any]", result))[:10] if isinstance(result, Mapping) else None
+            there = f"a mapping with the keys {keys}" if keys is not None else f"a {type(cast('Any', result)).__name__}"
+            what = f"the result of step {self.step!r}, {there}, has no {' / '.join(map(repr, self.field))}"
+        message = f"{spelled(self.path)}: {what}; give the reference a default"
         raise BindingError(message)
 
     def __repr__(self) -> str:
@@ -130,7 +134,24 @@ def read_values(data: Any, path: Path, faults: Faults) -> Values:
     return found
 
 
-def read_reference(data: Mapping[Any, Any], path: Path, faults: Faults, more_keys: Iterable[str] = ()) -> Reference | None:
+def read_elements(data: Any, path: Path, faults: Faults) -> Values | None:
+    """Read `map`: the id of a step, a reference, or a list; the values have the one name `elements`."""
+    found = Values()
+    if isinstance(data, str):
+        found.references.append(Reference(data, (), MISSING, path))
+        found.open[ELEMENTS] = found.references[0]
+    elif isinstance(data, (list, tuple)) or (isinstance(data, dict) and "result_of" in data):
+        part = _Reader(faults, found.references).read(data, path, 0)
+        (found.open if isinstance(part, (Reference, _Made)) else found.fixed)[ELEMENTS] = part
+    else:
+        faults.add(path, f"map is the id of a step, {{result_of: id, field: name}} or a list, not {data!r}")
+        return None
+    return found
+
+
+def read_reference(
+    data: Mapping[Any, Any], path: Path, faults: Faults, more_keys: Iterable[str] = ()
+) -> Reference | None:
     """Read a mapping with the key `result_of`; None if it cannot be read."""
     check_keys(cast("dict[str, object]", data), (*REFERENCE_KEYS, *more_keys), path, faults)
     step = data["result_of"]
@@ -138,7 +159,7 @@ def read_reference(data: Mapping[Any, Any], path: Path, faults: Faults, more_key
         faults.add((*path, "result_of"), f"result_of is the id of a step, not {step!r}")
         return None
     given = data.get("field", ())
-    field: Any = given if isinstance(given, (list, tuple)) else (given,)
+    field = cast("list[Any]", given) if isinstance(given, (list, tuple)) else [given]
     if not all(isinstance(part, (str, int)) and not isinstance(part, bool) for part in field):
         faults.add((*path, "field"), f"field is a key, an index, or a list of them, not {given!r}")
         return None
@@ -161,7 +182,9 @@ class _Reader:
         known = self.memo.get(id(container), MISSING)
         if known is _OPEN or depth > MAX_DEPTH:
             reason = "contains itself" if known is _OPEN else f"is nested deeper than {MAX_DEPTH} levels"
-            self.faults.add(path, f"the value {reason}; write {{literal: ...}} around data that are not to be looked into")
+            self.faults.add(
+                path, f"the value {reason}; write {{literal: ...}} around data that are not to be looked into"
+            )
             return None
         if known is MISSING:
             self.memo[id(container)] = _OPEN
@@ -186,7 +209,7 @@ class _Reader:
         if all(part is item for part, item in items):
             return value
         if any(isinstance(part, (Reference, _Made)) for part, _ in items):
-            return _Made(tuple if isinstance(value, tuple) else type(parts), parts)
+            return _Made(dict if isinstance(value, dict) else tuple if isinstance(value, tuple) else list, parts)
         return tuple(parts) if isinstance(value, tuple) else parts
 
 

@@ -38,8 +38,9 @@ LAYERS = (
     Layer(
         "free",
         (
-            *("current", "definition", "plan", "task", "task_decorator", "compose", "policy", "route", "graph", "builder"),
-            *("store", "typed", "events", "jobs", "protocols", "codec", "feedback", "options"),
+            *("current", "definition", "plan", "task", "compose", "policy", "route", "graph", "builder"),
+            *("task_decorator", "store", "typed", "events", "jobs", "protocols", "codec"),
+            *("feedback", "options"),
         ),
     ),
     Layer("free", ("_core",)),
@@ -47,7 +48,7 @@ LAYERS = (
     Layer("apart", ("executors", "stores", "checkpoints", "brokers", "_redis")),
     Layer(
         "leftwards",
-        ("draw", "run", "workflow", "flow", "config", "cli", "__main__", "ui", "worker", "testing", "prompts"),
+        ("draw", "run", "config", "workflow", "flow", "cli", "__main__", "ui", "worker", "testing", "prompts"),
     ),
 )
 # Pairs (importer, imported) that a layer's order alone would refuse.

@@ -45,6 +45,7 @@ class Driver:
         resumed: keys of parked bodies that were let go on, in order.
         started: (key, turn, attempt) of every body that was handed out, in order.
         finishes: every Finish that was commanded.
+        owed: (handle, index) of every called child: each of them has to end.
     """
 
     def __init__(
@@ -75,6 +76,8 @@ class Driver:
         self.ended: set[int] = set()
         self.finishes: list[Finish] = []
         self.told_of: list[Tell] = []
+        self.owed: list[tuple[Handle, int]] = []
+        self.scopes = [state.root]
 
     # -- facts ------------------------------------------------------------------------------------------------
 
@@ -84,7 +87,14 @@ class Driver:
         if isinstance(event, (Completed, Failed, Cancelled)):
             self.running.pop(key, None)
             self.told.discard(key)
+        if isinstance(event, Called):
+            count = len(event.tasks) if event.tasks is not None else len(event.children)
+            self.owed += [(event.handle, event.index + position) for position in range(count)]
+        elif isinstance(event, RunCalled):
+            self.owed.append((event.handle, 0))
         commands = self.machine.apply(event)
+        if isinstance(event, RunCalled):
+            self.scopes += [s for s in self.state.scopes.values() if s not in self.scopes]
         for command in commands:
             self._perform(command)
         self._adopt()
@@ -146,6 +156,11 @@ class Driver:
     def is_over(self) -> bool:
         """Whether the run has ended."""
         return bool(self.finishes)
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether the run, or a child run, was to end early."""
+        return any(scope.stop is not None for scope in self.scopes)
 
     @property
     def names(self) -> list[str]:
@@ -228,6 +243,9 @@ class Driver:
         assert not state.batches
         assert not state.scopes
         assert state.root.open == 0
+        # In a run that was stopped some ends are lost: see test_known.py.
+        lost = [index for handle, index in self.owed if index not in handle.ends]
+        assert not lost or self.was_stopped, f"the run ended, but the ends of called children {lost} were never delivered"
         self.finishes.append(command)
 
 

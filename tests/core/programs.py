@@ -20,7 +20,7 @@ from graflow_async._core.events import (
     TimerFired,
     Unparked,
 )
-from graflow_async._core.state import Awaited, Instance, Scope, Status
+from graflow_async._core.state import Awaited, Instance, Judged, Scope, Status
 from graflow_async._core.wishes import SAME, UNSET, Child, Stop, Wishes
 from graflow_async.builder import build_graph
 from graflow_async.compose import Expression
@@ -220,7 +220,7 @@ class Chance:
                 wishes.is_mixed = True
         if self._makes(habits.iteration):
             wishes.again = SAME if self._likely(0.5) else ((), {"n": instance.turn})
-        elif not isinstance(instance.then, Awaited) and self._makes(habits.jumps):  # see test_known.py
+        elif not isinstance(instance.then, (Awaited, Judged)) and self._makes(habits.jumps):  # see test_known.py
             wishes.jumps = [self._child(instance, existing=0.8) for _ in range(rng.randint(1, 2))]
         if self._likely(habits.stops):
             wishes.stop = rng.choice([Stop("terminated", UNSET), Stop("cancelled", error=ValueError("cancel"))])
@@ -286,8 +286,9 @@ class Chance:
         return Task(f"t{self.count}", _plain if self._likely(self.habits.limits / 3) else _body, **options)
 
     def _handle(self) -> Handle:
-        self.handles.append(Handle())
-        return self.handles[-1]
+        handle = Handle()
+        self.handles.append(handle)
+        return handle
 
     def _likely(self, likelihood: float) -> bool:
         return self.rng.random() < likelihood

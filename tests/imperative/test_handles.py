@@ -24,8 +24,10 @@ async def test_25_a_handle_may_be_awaited_twice(style):
 
     async def parent(ctx):
         handle = ctx.submit(made, 1)
-        while not handle.done():
-            await asyncio.sleep(0.001)
+        ended = asyncio.Event()
+        handle.add_done_callback(lambda _: ended.set())
+        await ended.wait()
+        assert handle.done()
         assert executed == [1]
         assert await handle is await handle
         assert handle.result() is await handle
@@ -205,7 +207,7 @@ async def test_27_a_parent_that_raises_cancels_its_children(wait):
 
 @pytest.mark.parametrize("how", ["asyncio.wait", "as_completed"])
 async def test_45_the_first_wins(how):
-    """45: three submitted flows; when the first is there the others are cancelled, not failed, and the run completes."""
+    """45: of three submitted flows the first wins, the others are cancelled, not failed, and the run completes."""
     stays = [Stay("a"), Stay("b")]
 
     @flow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
 
 from graflow_async import BindingError, Task, flow, task, unmapped
@@ -31,7 +33,7 @@ def generated():
         (generated, [0, 1, 2]),
         (several, [0, 1, 2]),
         (lambda: iter([1]), [1]),
-        (lambda: PAIRS.items(), [("a", 1), ("b", 2)]),
+        (PAIRS.items, [("a", 1), ("b", 2)]),
         (PAIRS.keys, ["a", "b"]),
         (PAIRS.values, [1, 2]),
         (lambda: ["text", b"bytes"], ["text", b"bytes"]),
@@ -135,7 +137,7 @@ async def test_5_generators_of_unequal_length(lengths, asynchronous):
             await ctx.map(two, *given)
         assert inside == []
         for source in given:
-            if not asynchronous:
+            if isinstance(source, Generator):
                 source.close()
 
     await within(parent)

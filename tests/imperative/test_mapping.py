@@ -51,8 +51,8 @@ def test_1_two_chained_maps_in_a_plain_flow():
     @flow
     def process_files(names):
         analysed = analyze_file.map(names)
-        for each in analysed:
-            assert each["file"] in NAMES  # pyright: ignore[reportIndexIssue]  # a value here, a Mapped elsewhere
+        for each in analysed:  # pyright: ignore[reportGeneralTypeIssues]  # a list here, a Mapped elsewhere
+            assert each["file"] in NAMES
         return process_by_type.map(analysed)
 
     expect_files(process_files(NAMES))
@@ -152,7 +152,8 @@ def test_11_nested_mapping_in_plain_flows():
         looped = []
         for service in services:
             endpoints = fetch(service)
-            looped.append(call_endpoint.map([service] * len(endpoints), endpoints))
+            repeated = [service] * len(endpoints)  # pyright: ignore[reportArgumentType]  # a value in a plain flow
+            looped.append(call_endpoint.map(repeated, endpoints))
         return looped, survey.map(services)
 
     assert all_services([*SERVICES, "unknown"]) == ([*CALLS, []], [*CALLS, []])

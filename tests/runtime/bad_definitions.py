@@ -137,7 +137,7 @@ async def empty_bound_id():
 
 @bad(g.ConfigError, "'a'", "'b'")
 async def two_ids():
-    task("a", id="b")(lambda: 1)
+    task("a", id="b")(lambda: 1)  # pyright: ignore[reportCallIssue]  # the mistake under test
 
 
 @bad(g.DefinitionError, "task already", "task_id")
@@ -207,7 +207,7 @@ async def unknown_keyword_when_binding():
 
 @bad(g.BindingError, "1 positional", "2 were given")
 async def too_many_positional():
-    needs(1, 2)
+    needs(1, 2)  # pyright: ignore[reportCallIssue]  # the mistake under test
 
 
 @bad(g.BindingError, "'value'", "by position and by name")

@@ -235,7 +235,7 @@ async def await_of_a_cancelled_child_after_the_run():
 
 @bad(g.NotSerializableError, "argument", "lock", "plain data")
 async def argument_that_cannot_be_pickled():
-    await Workflow("w", Task("x", len, executor="process")(threading.Lock())).run()
+    await Workflow("w", Task("x", id, executor="process")(threading.Lock())).run()
 
 
 @bad(g.NotSerializableError, "result", "lock", "plain data")

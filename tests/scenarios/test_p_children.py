@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
@@ -188,7 +189,7 @@ async def test_a_mapped_node_maps_over_what_arrives():
 @pytest.mark.parametrize("limits", [{"max_concurrency": 1}, {"max_threads": 1}, {"limits": {"one": 1}}])
 async def test_nested_fan_out_cannot_deadlock(limits):
     """SPEC 2.4: a waiting parent gives its slots back, whatever the limits are."""
-    options = {"limits": ["one"]} if "limits" in limits else {}
+    options: dict[str, Any] = {"limits": ["one"]} if "limits" in limits else {}
 
     @task(**options)
     def leaf(x):
