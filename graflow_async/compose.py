@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .current import caller, open_block
 from .definition import check_id
-from .errors import GraflowRuntimeError
+from .errors import ConfigError, DefinitionError, GraflowRuntimeError
 from .policy import STRICT, GroupPolicy, OnGroupFinished, group_policy, require_count
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Group(Expression):
         self._operands = tuple(_operand(member, "parallel()") for member in members)
         self._extends = False
         if name is not None:
-            check_id(name)
+            _check_name(name)
         self.name = name
         self.policy = group_policy(policy)
         if max_concurrency is not None:
@@ -180,9 +180,8 @@ class Group(Expression):
         """Give a copy of this group with a name.
 
         Raises:
-            DefinitionError: the name is no usable id.
+            ConfigError: the name is no usable id.
         """
-        check_id(name)
         return self._copy(name=name)
 
     def with_execution(
@@ -279,6 +278,15 @@ def set_alone(runner: Callable[[Expression], Awaitable[Any]]) -> None:
 
 
 _alone: list[Callable[[Expression], Awaitable[Any]]] = []
+
+
+def _check_name(name: str) -> None:
+    """Refuse a group name that is no usable id."""
+    try:
+        check_id(name)
+    except DefinitionError as error:
+        message = f"a group's name: {error}"
+        raise ConfigError(message) from None
 
 
 def _operand(value: Any, where: str) -> Expression:

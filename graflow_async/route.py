@@ -129,6 +129,9 @@ def _sort_edges(
             for after in rest:
                 if inside is not None and not any(n in inside for n in plot.nodes_at(after)):
                     continue
+                if after >= plot.size and place < plot.size and any(on_path[n] for n in plot.nodes_at(after)):
+                    loops.setdefault(place, []).append(after)  # back into a group that was entered past its fork
+                    continue
                 if not seen[after]:
                     stack.append((after, iter(plot.after(after))))
                     break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -128,20 +129,25 @@ async def collect_records() -> None:
     print(f"{len(checked)} records, refused: {', '.join(refused)}")
 
 
+def hours(lines: list[str]) -> Iterator[int]:
+    """Give one temperature after the other, each when it is asked for."""
+    for row in csv.DictReader(lines):
+        yield int(row["celsius"])
+
+
 # -- batching: the amount of data decides on the size of a batch ----------------------------------------------
 
 
-def hours() -> Iterator[int]:
-    """Give one temperature for each hour, line by line."""
-    with (DATA / "hours.csv").open(newline="") as lines:
-        for row in csv.DictReader(lines):
-            yield int(row["celsius"])
+@task
+def load_lines() -> list[str]:
+    """Read the file: one temperature for each hour."""
+    return (DATA / "hours.csv").read_text().splitlines()
 
 
 @task
-def load_hours(first: int) -> list[int]:
-    """Read the first hours of the file."""
-    return list(hours())[:first]
+def parse_hours(load_lines: list[str], first: int) -> list[int]:
+    """Take the first hours."""
+    return list(islice(hours(load_lines), first))
 
 
 @task
@@ -165,7 +171,7 @@ def report(process_batch: list[int]) -> str:
 
 def batching(first: int) -> str:
     """Do it with a drawn workflow: `map()` without iterables maps over what arrives from upstream."""
-    wf = Workflow("batching", load_hours >> cut_in_batches >> process_batch.map() >> report)
+    wf = Workflow("batching", load_lines >> parse_hours >> cut_in_batches >> process_batch.map() >> report)
     return wf.execute(inputs={"first": first})
 
 
@@ -178,7 +184,8 @@ async def above(celsius: int, threshold: int) -> bool:
 @flow
 async def warm_hours(ctx: TaskExecutionContext, threshold: int) -> int:
     """Map over a generator: it is read as slots free up, never all at once."""
-    return sum(await ctx.map(above, hours(), threshold=threshold, max_concurrency=8))
+    lines = await load_lines()
+    return sum(await ctx.map(above, hours(lines), threshold=threshold, max_concurrency=8))
 
 
 def main() -> None:

@@ -191,19 +191,32 @@ def is_on(flag: dict[str, list[str]], account: dict[str, str]) -> bool:
     return account["plan"] in flag["plans"] and account["region"] in flag.get("regions", [account["region"]])
 
 
+@task
+def load_flags() -> dict[str, dict[str, list[str]]]:
+    """Read what is on for whom."""
+    return json.loads((DATA / "flags.json").read_text())
+
+
+@task
+def load_accounts() -> list[dict[str, str]]:
+    """Read who there is."""
+    return list(csv.DictReader((DATA / "accounts.csv").read_text().splitlines()))
+
+
 @flow
 async def enable_features(ctx: TaskExecutionContext, account: dict[str, str]) -> list[str]:
     """Start a child for each flag that is on and has a task; they run at once, their results keep the flags' order."""
-    flags = json.loads(await ctx.step("flags", (DATA / "flags.json").read_text))
+    flags = await load_flags()
     handles = [
         ctx.submit(FEATURES[name], account) for name, flag in flags.items() if name in FEATURES and is_on(flag, account)
     ]
     return [await handle for handle in handles]
 
 
+@flow
 async def feature_flags() -> None:
     """Run a flow of its own for each account, all at the same time."""
-    accounts = list(csv.DictReader((DATA / "accounts.csv").read_text().splitlines()))
+    accounts = await load_accounts()
     enabled = await asyncio.gather(*(enable_features(account) for account in accounts))
     for account, features in zip(accounts, enabled, strict=True):
         print(f"{account['name']} ({account['plan']}, {account['region']}): {'; '.join(features) or 'nothing extra'}")
@@ -217,7 +230,7 @@ def main() -> None:
     for outcome in process_transactions():
         print(outcome)
     print("\n=== Feature Flags ===")
-    asyncio.run(feature_flags())
+    asyncio.run(feature_flags.run())
 
 
 if __name__ == "__main__":

@@ -149,10 +149,17 @@ async def compose(names: list[str], data: Record) -> Record:
     return data
 
 
+@task
+def load_stages() -> dict[str, list[str]]:
+    """Read which stages each pipeline has."""
+    return json.loads((DATA / "stages.json").read_text())
+
+
+@flow
 async def composition() -> None:
     """Build pipelines from a file, and one that cannot work."""
     person = {"name": "Ada", "email": "ada@example.com", "age": 36}
-    pipelines: dict[str, list[str]] = {**json.loads((DATA / "stages.json").read_text()), "broken": ["validation", "x"]}
+    pipelines = {**await load_stages(), "broken": ["validation", "x"]}
     for name, stages in pipelines.items():
         try:
             result = await compose(stages, person)
@@ -247,7 +254,7 @@ def main() -> None:
     orders = [("aggregate", [1, 2, 3, 4, 5]), ("filter", [3, 6, 2, 8, 1, 9]), ("transform", [10, 20, 30])]
     asyncio.run(generate_flows.run(orders=orders))
     print("\n=== Pipeline Composition ===")
-    asyncio.run(composition())
+    asyncio.run(composition.run())
     print("\n=== Parallel Subflows ===")
     asyncio.run(all_regions.run())
     print("\n=== Workflows as Subflows ===")

@@ -226,9 +226,8 @@ async def adaptive_turns(ctx: TaskExecutionContext, batches: list[list[str]], st
     return await ctx.channel.get("log")
 
 
-async def adapting() -> None:
+async def adapting(batches: list[list[str]]) -> None:
     """Adapt in both ways."""
-    batches = json.loads((DATA / "batches.json").read_text())
     log = await adaptive(batches)
     print(*log, sep="\n")
     print("in turns the same:", log == await adaptive_turns.run(batches=batches))
@@ -244,7 +243,7 @@ def main() -> None:
     steps = json.loads((DATA / "steps.json").read_text())
     print(asyncio.run(resolve.run(steps=steps)))
     print("\n=== Adaptive Pipelines ===")
-    asyncio.run(adapting())
+    asyncio.run(adapting(json.loads((DATA / "batches.json").read_text())))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from ..errors import CycleLimitExceededError
 from ..task import Task
 from .commands import Deliver, Tell
 from .endings import Endings
-from .state import Awaited, Batch, Detached, Instance, Owner, Scope, Status, Then
+from .state import Awaited, Batch, Detached, Instance, Judged, Owner, Position, Scope, Status, Then
 from .wishes import SAME, UNSET, Child, Stop, Wishes
 
 
@@ -33,7 +33,7 @@ class Children(Endings):
                 self._release_mixed(instance, children)
             else:
                 self._release_tasks(instance, children)
-        if not instance.open:
+        if not instance.open and not instance.doomed:
             self._after_children(instance)
 
     def _release_mixed(self, parent: Instance, children: list[Any]) -> None:
@@ -81,6 +81,11 @@ class Children(Endings):
             self.finish(instance, instance.value)
         elif wishes.again is not None:
             self.turn(instance, wishes.again)
+        elif isinstance(instance.then, Judged):  # a policy has no successors of its own: it waits for what it jumps to
+            for child in wishes.jumps or ():
+                self._release_one(instance, instance, child, None)
+            if not instance.open:
+                self.finish(instance, instance.value)
         elif wishes.jumps:
             self._jump(instance, wishes.jumps)
 
@@ -112,6 +117,8 @@ class Children(Endings):
     ) -> None:
         """Make tasks children of an instance, in runs that pass the same gates."""
         state = self.state
+        if parent.scope.stop is not None and parent.status is Status.CLOSING:
+            return  # the run was stopped while these were being made
         parent.open += len(tasks)
         position, total = 0, len(tasks)
         while position < total:
@@ -150,6 +157,8 @@ class Children(Endings):
     ) -> None:
         """Make one wished or called child: a task, or a walk through a graph."""
         upstream = None if isinstance(then, Awaited) else [(parent.id, parent.value)]
+        if then is None and parent.scope.stop is not None:
+            return  # the run was stopped while these were being made
         if child.task is not None:
             self._new_task(parent, owner, child, then, upstream)
             return
@@ -157,20 +166,18 @@ class Children(Endings):
             return
         scope = parent.scope
         key = self._next_key() if then is not None and not isinstance(then, Detached) else -1
-        lap = self.open_lap(
+        self.open_lap(
             child.graph,
             child.route,
             owner,
             scope,
+            key=key,
             parent=parent,
             then=None if isinstance(then, Detached) else then,
             sink=sink,
             upstream=upstream,
             delay=child.delay,
         )
-        if key >= 0 and lap.open:
-            lap.key = key
-            self.state.laps[key] = lap
 
     def _new_task(
         self, parent: Instance | None, owner: Owner, child: Child, then: Then, upstream: list[tuple[str, Any]] | None
@@ -182,7 +189,7 @@ class Children(Endings):
         task_id = f"{task.definition.id}_{child.number}" if child.number else (task.given_id() or task.definition.id)
         scope = owner if isinstance(owner, Scope) else owner.scope
         instance = Instance(self._next_key(), task, task_id, owner, scope, parent, task.definition.kind)
-        instance.then = then
+        instance.then = Awaited(then.handle, then.base - instance.key) if isinstance(then, Position) else then
         instance.upstream = upstream
         instance.gates = self.gates_for(task, task.definition.kind)
         instance.awaits_arguments = child.awaits_arguments

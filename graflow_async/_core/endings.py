@@ -72,6 +72,8 @@ class Endings(Walk):
             if then.lap.sink is not None:
                 then.lap.sink[source_id] = value
             self.leave_lap(then.lap)
+        elif isinstance(then, Judged):
+            self.close_group(then.lap, then.node, then.value, then.failed, passed=True)
         elif isinstance(then, BranchEnd):
             then.lap.values[then.last] = value
             self.deliver(then.lap, then.join, source_id, value)
@@ -85,7 +87,9 @@ class Endings(Walk):
         if lap.open:
             return
         self.state.laps.pop(lap.key, None)
-        if lap.failure is not None:
+        if lap.is_unwanted or lap.scope.stop is not None:
+            self._end_unwanted(lap.then, lap.key)
+        elif lap.failure is not None:
             self.fail_end(lap.then, lap.failure, lap.owner, lap.key)
         elif isinstance(lap.then, PartOf):
             self.leave_lap(lap.then.lap)
@@ -93,6 +97,13 @@ class Endings(Walk):
             sink = lap.sink or {}
             value = next(iter(sink.values())) if len(sink) == 1 else (dict(sink) if sink else None)
             self.deliver_end(lap.then, next(reversed(sink), ""), value, lap.key)
+
+    def _end_unwanted(self, then: Then, key: int) -> None:
+        """Let those know that wait for the end of something that was cancelled."""
+        if isinstance(then, Awaited):
+            self.out.append(Deliver(then.handle, then.base + key, "cancelled", None))
+        elif isinstance(then, (PartOf, BranchEnd, Judged)):
+            self.leave_lap(then.lap)
 
     def leave(self, owner: Owner) -> None:
         """Count an end under an owner; with the last one the owner may close."""
@@ -137,6 +148,8 @@ class Endings(Walk):
             scope.failures.setdefault(instance.id, error)
             if isinstance(then, Awaited):
                 self.out.append(Deliver(then.handle, then.base + instance.key, "error", error))
+            else:
+                self._end_unwanted(then, instance.key)
         elif isinstance(then, Awaited):
             self.out.append(Deliver(then.handle, then.base + instance.key, "error", error))
             if isinstance(owner, Instance) and owner.status is CLOSING:
@@ -191,6 +204,8 @@ class Endings(Walk):
                 self.skip_from(then.lap, then.join)
             self.judge(then.lap, then.join)
             self.leave_lap(then.lap)
+        elif isinstance(then, Judged):
+            self.close_group(then.lap, then.node, then.value, then.failed, passed=False, cause=error)
         else:
             self._fail_owner(owner, error)
 
@@ -264,20 +279,12 @@ class Endings(Walk):
         if self.observed:
             self.out.append(Tell("cancelled", instance.id, instance.scope, instance))
         lap, then = instance.lap, instance.then
-        if isinstance(then, Awaited):
-            self.out.append(Deliver(then.handle, then.base + instance.key, "cancelled", None))
-        elif instance.scope.stop is not None:
-            pass
-        elif isinstance(then, Judged):
-            self.leave_lap(then.lap)
-        elif lap is not None:
-            self.skip_from(lap, instance.node)
-        elif isinstance(then, BranchEnd):
-            if self._skip_edge(then.lap, then.join):
+        if instance.scope.stop is None:
+            if lap is not None:
+                self.skip_from(lap, instance.node)
+            elif isinstance(then, BranchEnd) and self._skip_edge(then.lap, then.join):
                 self.skip_from(then.lap, then.join)
-            self.leave_lap(then.lap)
-        elif isinstance(then, PartOf):
-            self.leave_lap(then.lap)
+        self._end_unwanted(then, instance.key)
         if lap is not None and lap.then is not None:
             self.leave_lap(lap)
         self.leave(instance.owner)
@@ -299,7 +306,7 @@ class Endings(Walk):
 
     def stop(self, scope: Scope, stop: Stop) -> None:
         """End a scope early: nothing further starts, what runs is cancelled. The first reason counts."""
-        if scope.stop is not None:
+        if scope.stop is not None or scope.phase == "closed":
             return
         scope.stop = stop
         for inner in self.state.scopes.values():
@@ -315,6 +322,7 @@ class Endings(Walk):
 
     def close_scope(self, scope: Scope) -> None:
         """End a scope in which nothing is open any more."""
+        scope.phase = "closed"
         stop = scope.stop
         kind, value, error = "completed", None, None
         if stop is None:

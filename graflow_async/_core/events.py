@@ -124,13 +124,24 @@ class TimerFired:
 
 
 class CancelRequested:
-    """A child (by its key) is no longer wanted."""
+    """A child is no longer wanted: the one with that key, or what has taken its place and delivers to `handle`."""
 
-    __slots__ = ("key",)
+    __slots__ = ("handle", "key")
 
-    def __init__(self, key: int) -> None:
+    def __init__(self, key: int, handle: Any = None) -> None:
         """Keep which."""
         self.key = key
+        self.handle = handle
+
+
+class Taken:
+    """A lane has taken the next child of a batch (by the key of its first child)."""
+
+    __slots__ = ("first",)
+
+    def __init__(self, first: int) -> None:
+        """Keep which batch."""
+        self.first = first
 
 
 class HandleDropped:
@@ -168,4 +179,5 @@ Event = (
     | CancelRequested
     | HandleDropped
     | StopRequested
+    | Taken
 )

@@ -9,7 +9,19 @@ from ..graph import Graph
 from ..route import Route
 from .children import Children
 from .commands import Tell
-from .state import FIRED, REACHED, BranchEnd, Detached, Instance, Lap, PartOf, Status, Then
+from .state import (
+    FIRED,
+    REACHED,
+    Awaited,
+    BranchEnd,
+    Detached,
+    Instance,
+    Lap,
+    PartOf,
+    Position,
+    Status,
+    Then,
+)
 from .wishes import Child
 
 
@@ -50,7 +62,8 @@ class Jumps(Children):
             sink = then.lap.sink
         elif len(jumps) > 1 and then is not None and not isinstance(then, Detached):
             hub = Lap(scope.graph, scope.graph.route(()), owner, scope, instance.parent)
-            hub.then, hub.sink, hub.open = then, sink, len(jumps)
+            hub.then = Awaited(then.handle, then.base - hub.key) if isinstance(then, Position) else then
+            hub.sink, hub.open = sink, len(jumps)
             then = PartOf(hub)
         for child in jumps:
             if child.task is not None:
@@ -83,9 +96,9 @@ class Jumps(Children):
 
     def _place_of(self, instance: Instance) -> Then:
         """Give what an instance's end delivers to, as seen by what takes its place."""
-        lap = instance.lap
+        lap, then = instance.lap, instance.then
         if lap is None:
-            return instance.then
+            return Position(then.handle, then.base + instance.key) if isinstance(then, Awaited) else then
         join = self._groups_of(lap, instance.node)[0]
         info = lap.graph.table[join].join
         branches = info.branches if info is not None else ()

@@ -21,13 +21,14 @@ from .events import (
     RunCalled,
     RunStarted,
     StopRequested,
+    Taken,
     TimerFired,
     Unparked,
 )
 from .gate import Gate
 from .jumps import Jumps
 from .kinship import in_lap
-from .state import Awaited, Batch, Instance, Owner, RunState, Scope, Status
+from .state import Awaited, Batch, BranchEnd, Instance, Owner, PartOf, RunState, Scope, Status
 from .table import LEGAL
 from .wishes import Outcome, Stop, Wishes
 
@@ -56,6 +57,7 @@ class Machine(Jumps):
             CancelRequested: self._cancel_requested,
             HandleDropped: self._handle_dropped,
             StopRequested: self._stop_requested,
+            Taken: self._taken,
         }
 
     def apply(self, event: Event) -> list[Command]:
@@ -188,8 +190,23 @@ class Machine(Jumps):
 
     # -- facts about the run ----------------------------------------------------------------------------------
 
+    def take(self, batch: Batch) -> Instance:
+        """Make the next child of a batch an instance, for a lane."""
+        return self.state.take(batch)
+
+    def _taken(self, event: Taken) -> None:
+        batch = self.state.batches.get(event.first)
+        if batch is None:
+            message = f"there is no batch {event.first} to take a child from"
+            raise InvalidTransitionError(message)
+        self.state.take(batch)
+
     def _run_started(self, event: RunStarted) -> None:
         root = self.state.root
+        if root.phase != "new":
+            message = f"the run has started before; it is {root.phase}"
+            raise InvalidTransitionError(message)
+        root.phase = "open"
         self.open_lap(root.graph, event.route, root, root, sink=root.finals)
         if root.open == 0:
             self.agenda.append(root)
@@ -211,6 +228,7 @@ class Machine(Jumps):
         if scope is not None:
             self.stop(scope, Stop("cancelled"))
         elif lap is not None:
+            lap.is_unwanted = True
             self.cancel_where(lambda other: in_lap(other, lap))
         else:
             instance = state.find(event.key)
@@ -218,13 +236,18 @@ class Machine(Jumps):
                 if instance.open:
                     self.cancel_under(instance)
                 self.cancel(instance)
+            elif event.handle is not None:
+                self.cancel_where(lambda other: _goes_to(other, event.handle))
 
     def _handle_dropped(self, event: HandleDropped) -> None:
         handle = event.handle
         self.cancel_where(lambda other: _goes_to(other, handle))
 
     def _stop_requested(self, event: StopRequested) -> None:
-        scope = self.state.root if event.scope == 0 else self.state.scopes[event.scope]
+        scope = self.state.root if event.scope == 0 else self.state.scopes.get(event.scope)
+        if scope is None:
+            message = f"there is no child run {event.scope} to stop"
+            raise InvalidTransitionError(message)
         self.stop(scope, Stop(event.kind, error=event.error))
 
     # -- small parts ------------------------------------------------------------------------------------------
@@ -234,7 +257,7 @@ class Machine(Jumps):
         if owner.open:
             return
         if isinstance(owner, Scope):
-            if owner.caller is None or owner.key in self.state.scopes:
+            if owner.phase != "closed":
                 self.close_scope(owner)
         elif owner.status is CLOSING:
             outcome = owner.outcome
@@ -253,6 +276,11 @@ class Machine(Jumps):
 
     def _live(self, key: int, event: type) -> Instance:
         """Find the instance of an event and check the table."""
+        batch = self.state.batch_of(key) if key not in self.state.live else None
+        waiting = Status.READY if batch is not None and batch.gates else RUNNING
+        if batch is not None and waiting not in LEGAL[event]:
+            message = f"{event.__name__} does not fit instance {key}, which is {waiting.value}"
+            raise InvalidTransitionError(message)
         instance = self.state.find(key)
         if instance is None or instance.status not in LEGAL[event]:
             status = instance.status.value if instance is not None else "unknown"
@@ -270,5 +298,15 @@ def _goes_to(item: Instance | Batch | Scope, handle: Any) -> bool:
                 return True
         elif isinstance(current.then, Awaited) and current.then.handle is handle:
             return True
+        elif isinstance(current, Instance) and _lap_goes_to(current, handle):
+            return True
         current = current.caller if isinstance(current, Scope) else current.owner
     return False
+
+
+def _lap_goes_to(instance: Instance, handle: Any) -> bool:
+    """Say whether the end of the lap that an instance is part of goes to a handle."""
+    then = instance.then if instance.lap is None else PartOf(instance.lap)
+    while isinstance(then, (PartOf, BranchEnd)):
+        then = then.lap.then
+    return isinstance(then, Awaited) and then.handle is handle

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .commands import Command
-from .events import Event
+from .events import Event, Taken
 from .gate import Gate
 from .invariants import check
 from .machine import Machine
-from .state import RunState
+from .state import Batch, Instance, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +38,11 @@ class RecordingMachine(Machine):
         self.history.append(event)
         check(self.state)
         return out
+
+    def take(self, batch: Batch) -> Instance:
+        """Make the next child of a batch an instance, and keep that it happened."""
+        self.history.append(Taken(batch.first))
+        return super().take(batch)
 
     def story(self, key: int) -> list[Event]:
         """Give the events that concern one instance, in order."""

@@ -45,10 +45,24 @@ class Scope:
         failures: id -> exception.
         finals: id -> value of what ended without releasing anything.
         stop: set once the scope is to end early.
+        phase: "new", "open" or "closed".
         services: opaque to the machine: what the shell needs to serve the tasks of the scope.
     """
 
-    __slots__ = ("caller", "failures", "finals", "graph", "key", "name", "open", "results", "services", "stop", "then")
+    __slots__ = (
+        "caller",
+        "failures",
+        "finals",
+        "graph",
+        "key",
+        "name",
+        "open",
+        "phase",
+        "results",
+        "services",
+        "stop",
+        "then",
+    )
 
     status = Status.CLOSING  # as an owner it is always one whose body has ended, and that wishes nothing more
     wishes: Wishes | None = None
@@ -65,6 +79,7 @@ class Scope:
         self.failures: dict[str, BaseException] = {}
         self.finals: dict[str, Any] = {}
         self.stop: Stop | None = None
+        self.phase = "new"
         self.services: Any = None if caller is None else caller.scope.services
 
 
@@ -79,6 +94,8 @@ class Lap:
         sink: where values of nodes without successors go; None if they count for nothing.
         then: what the end of the lap delivers to; None if nobody waits for it as a whole.
         open: with `then`: instances of the lap that have not ended.
+        is_unwanted: it was cancelled as a whole.
+        is_late: its owner was told to stop before it began: it belongs to a clean-up.
         is_simple: nobody waits for the lap, and nothing of it can have been cancelled but with its whole scope.
         groups: join -> what is known of a group that cannot be judged by `values` alone.
     """
@@ -89,7 +106,9 @@ class Lap:
         "failure",
         "graph",
         "groups",
+        "is_late",
         "is_simple",
+        "is_unwanted",
         "key",
         "loop_pending",
         "marks",
@@ -121,6 +140,8 @@ class Lap:
         self.open = 0
         self.failure: BaseException | None = None
         self.is_simple = False
+        self.is_unwanted = False
+        self.is_late = isinstance(owner, Instance) and owner.doomed
         self.groups: dict[int, Activation] | None = None
         self.loop_pending: dict[int, int] | None = None
         self.again: dict[int, list[tuple[str, Any]]] | None = None
@@ -261,6 +282,12 @@ class Awaited:
         self.base = base
 
 
+class Position(Awaited):
+    """The same for what takes a called child's place: `base` is the position itself, whatever the key will be."""
+
+    __slots__ = ()
+
+
 class BranchEnd:
     """The end is the end of a group's branch, in place of the branch's drawn last node."""
 
@@ -370,13 +397,17 @@ class RunState:
             batch.tasks = []
         return instance
 
+    def batch_of(self, key: int) -> Batch | None:
+        """Find the batch in which a child waits to be taken."""
+        for batch in self.batches.values():
+            if batch.first + batch.taken <= key < batch.first + len(batch.tasks) and not batch.dropped:
+                return batch
+        return None
+
     def find(self, key: int) -> Instance | None:
-        """Find an instance by its key, taking it out of its batch if need be."""
+        """Find an instance by its key, taking it (and those before it) out of its batch if need be."""
         instance = self.live.get(key)
-        if instance is None:
-            for batch in list(self.batches.values()):
-                if batch.first + batch.taken <= key < batch.first + len(batch.tasks) and not batch.dropped:
-                    while instance is None or instance.key != key:
-                        instance = self.take(batch)
-                    return instance
+        batch = self.batch_of(key) if instance is None else None
+        while batch is not None and (instance is None or instance.key != key):
+            instance = self.take(batch)
         return instance

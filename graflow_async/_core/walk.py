@@ -14,11 +14,13 @@ from .state import (
     REACHED,
     SKIPPED,
     UNTOUCHED,
+    Awaited,
     BranchEnd,
     Instance,
     Lap,
     Owner,
     PartOf,
+    Position,
     RunState,
     Scope,
     Status,
@@ -49,6 +51,7 @@ class Walk(Groups):
         owner: Owner,
         scope: Scope,
         *,
+        key: int = -1,
         parent: Instance | None = None,
         then: Then = None,
         sink: dict[str, Any] | None = None,
@@ -57,7 +60,10 @@ class Walk(Groups):
     ) -> Lap:
         """Begin a walk at the starts of a route; a start that another start leads to waits for it."""
         lap = Lap(graph, route, owner, scope, parent)
-        lap.then = then
+        lap.key = key
+        if key >= 0:
+            self.state.laps[key] = lap
+        lap.then = Awaited(then.handle, then.base - key) if isinstance(then, Position) else then
         lap.is_simple = then is None and owner is scope
         lap.sink = sink
         if upstream:
@@ -137,6 +143,8 @@ class Walk(Groups):
         owner = lap.owner
         if lap.failure is not None:
             return True
+        if lap.is_late:
+            return False
         if isinstance(owner, Instance) and (
             owner.doomed or (owner.outcome is not None and owner.outcome.error is not None)
         ):

@@ -96,7 +96,7 @@ class ChildHandle(Generic[T]):
         """Cancel the child; False if it has ended already."""
         if self._kind:
             return False
-        self._scheduler.submit(CancelRequested(self.key))
+        self._scheduler.submit(CancelRequested(self.key, self))
         return True
 
     def add_done_callback(self, callback: Callable[[ChildHandle[T]], None]) -> None:

@@ -14,7 +14,7 @@ from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .._core.state import Batch, Instance, RunState
+from .._core.state import Batch, Instance
 from ..errors import TaskTimeoutError
 
 if TYPE_CHECKING:
@@ -65,31 +65,31 @@ class Lanes:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        state: RunState,
         context: Context,
         begin: Callable[[Lane, Instance], Awaitable[None] | None],
         watch: Callable[[int], None],
         crash: Callable[[BaseException], None],
         forget: Callable[[int], None],
+        take: Callable[[Batch], Instance],
     ) -> None:
         """Work for one run.
 
         Args:
             loop: the event loop of the run.
-            state: where batches become instances.
             context: the contextvars that lanes run in.
             begin: runs a body as far as it goes without suspending; gives the rest if it has not ended.
+            take: makes the next child of a batch an instance.
             forget: drops what is kept for an attempt (by its instance's key) that has ended.
             crash: ends a run in which something happened that must not.
             watch: keeps an eye on a body (by its key) that was told to stop.
         """
         self._loop = loop
-        self._state = state
         self._context = context
         self._begin = begin
         self._watch = watch
         self._crash = crash
         self._forget = forget
+        self._take = take
         self.queue: deque[Instance | Batch] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._runnable = 0
@@ -164,7 +164,7 @@ class Lanes:
 
     async def _serve(self, lane: Lane) -> None:
         """Run work until there is none, giving the loop back after each time slice."""
-        queue, take, begin = self.queue, self._state.take, self._begin
+        queue, take, begin = self.queue, self._take, self._begin
         task, clock = lane.task, monotonic
         now = clock()
         until = now + TIME_SLICE

@@ -66,7 +66,7 @@ class Scheduler:
         self.clock = clock
         self.notifier = notifier
         self.done: asyncio.Future[Finish] = loop.create_future()
-        self.lanes = Lanes(loop, state, context, begin, self.watch, self.crash, self.forget)
+        self.lanes = Lanes(loop, context, begin, self.watch, self.crash, self.forget, self.machine.take)
         self.timers = Timers(clock, lambda token: self.submit(TimerFired(token)))
         self._cancel_grace = cancel_grace
         self._told: dict[int, tuple[Lane, float]] = {}

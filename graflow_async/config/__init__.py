@@ -38,16 +38,16 @@ what only it leads to; a step that joins several runs if at least one of them de
 **Maps.** With `map` (the id of a step, a reference, or a list) the task runs once for each element, which goes to its
 first parameter; the result is the list. `max_concurrency` and `return_exceptions` are those of `ctx.map`.
 
-**Disabled steps** are no nodes: who depends on one depends on what it depended on. Their task need not be registered;
-all else about them is checked.
+**Disabled steps** are no nodes: who depends on one depends on what it depended on. Their task need not be registered,
+so their parameters are not compared with it; all else about them is checked.
 
 **How it is built.** Steps become tasks of their own and dependencies plain edges, so scheduler and machine know
 nothing of configurations. A condition becomes a node `<id>.when` in front of its step: it hands on what arrived, or
 ends with a jump to nowhere, which skips what lies behind it. It is a node and no part of the step, because a step
 that is skipped must not even look for its parameters, and because its task may run where no results are. Where a
 conditional step has several dependencies, a node `<id>.when.<dependency>` for each hands its result on, so that
-parameters find the same predecessors as without the condition. References are looked up by a wrapper around the
-step's function when it starts.
+parameters find the same predecessors as without the condition. These nodes count as turns for `max_steps`. References
+are looked up by a wrapper around the step's function when it starts.
 
 Nothing else may live here than going from data to expressions. Files are read at once, when the workflow is defined:
 do it before the loop runs, or in a thread.

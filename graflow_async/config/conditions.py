@@ -126,18 +126,26 @@ def _read_test(given: Mapping[Any, Any], path: Path, faults: Faults) -> Conditio
     """Read a reference with tests."""
     condition = Condition("test", path)
     condition.reference = read_reference(given, path, faults, (*TESTS, EXISTS))
-    for name, operand in cast("Mapping[str, Any]", given).items():
-        if name in ("in", "not_in") and not isinstance(operand, (list, tuple)):
-            faults.add((*path, name), f"{name} takes a list of values, not {operand!r}")
-        elif name == EXISTS and not isinstance(operand, bool):
-            faults.add((*path, name), f"{name} is true or false, not {operand!r}")
-        elif name == EXISTS:
-            condition.tests.insert(0, (name, operand))  # before tests that need the value
-        elif name in TESTS:
-            condition.tests.append((name, operand))
+    for name in given:
+        if name not in TESTS and name != EXISTS:
+            continue
+        problem = _operand_problem(name, given[name])
+        if problem is not None:
+            faults.add((*path, name), problem)
+        else:  # existence first: the others need the value
+            condition.tests.insert(0 if name == EXISTS else len(condition.tests), (name, given[name]))
     if condition.reference is None:
         return None
     names = [name for name, _ in condition.tests]
     if names == [EXISTS] or (EXISTS, True) in condition.tests:
         condition.reference.needs_value = False
     return condition
+
+
+def _operand_problem(name: str, operand: Any) -> str | None:
+    """Say what is wrong with the operand of a test."""
+    if name in ("in", "not_in") and not isinstance(operand, (list, tuple)):
+        return f"{name} takes a list of values, not {operand!r}"
+    if name == EXISTS and not isinstance(operand, bool):
+        return f"{name} is true or false, not {operand!r}"
+    return None

@@ -42,7 +42,8 @@ class Document:
         """What to call the document in an error."""
         if self.file:
             return self.file
-        given = cast("Any", self.data).get("name") if isinstance(self.data, Mapping) else None
+        data: Any = self.data
+        given = cast("Mapping[str, Any]", data).get("name") if isinstance(data, Mapping) else None
         return f"configuration {given!r}" if isinstance(given, str) and given else "configuration"
 
     def where(self, path: Path) -> str:

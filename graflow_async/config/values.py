@@ -62,9 +62,7 @@ class Reference:
         if self.step not in results:
             what = f"step {self.step!r} has no result: it was skipped, or has not run"
         else:
-            result: Any = results[self.step]
-            keys = list(cast("Mapping[Any, Any]", result))[:10] if isinstance(result, Mapping) else None
-            there = f"a mapping with the keys {keys}" if keys is not None else f"a {type(cast('Any', result)).__name__}"
+            there = _described(results[self.step])
             what = f"the result of step {self.step!r}, {there}, has no {' / '.join(map(repr, self.field))}"
         message = f"{spelled(self.path)}: {what}; give the reference a default"
         raise BindingError(message)
@@ -237,3 +235,10 @@ def _part(value: Any, part: str | int) -> Any:
             return row[part] if -len(row) <= part < len(row) else MISSING
         return MISSING
     return MISSING if part.startswith("_") else getattr(value, part, MISSING)
+
+
+def _described(value: Any) -> str:
+    """Say what a value is, without showing it."""
+    if isinstance(value, Mapping):
+        return f"a mapping with the keys {list(cast('Mapping[Any, Any]', value))[:10]}"
+    return f"of type {type(value).__name__}"

@@ -20,7 +20,7 @@ from graflow_async._core.events import (
     TimerFired,
     Unparked,
 )
-from graflow_async._core.state import Awaited, Instance, Judged, Scope, Status
+from graflow_async._core.state import Instance, Status
 from graflow_async._core.wishes import SAME, UNSET, Child, Stop, Wishes
 from graflow_async.builder import build_graph
 from graflow_async.compose import Expression
@@ -64,6 +64,7 @@ PROFILES = {
     "limits": Habits(groups=0.3, calls=0.3, children=0.2, limits=0.8, parks=0.4, retries=0.3, failures=0.03),
     "taken": Habits(calls=0.5, children=0.4, failures=0.03, cancels=0.1, takes=True),
     "all": Habits(0.3, 0.2, 0.03, 0.2, 0.2, 0.15, 0.15, 0.03, 0.25, 0.1, 0.06, 0.2, 0.4),
+    "all in few steps": Habits(0.3, 0.2, 0.03, 0.2, 0.2, 0.15, 0.15, 0.03, 0.25, 0.1, 0.06, 0.2, 0.4, most_steps=True),
 }
 
 
@@ -117,7 +118,7 @@ class Chance:
         self.steps += 1
         driver, rng = self.driver, self.rng
         options: list[Any] = []
-        if self.steps >= MAKING_STEPS * 3 and driver.running and driver.state.root.stop is None:
+        if self.steps >= MAKING_STEPS * 3 and driver.state.root.stop is None:
             driver.submit(StopRequested("cancelled", ValueError("enough")))
             return
         if driver.running:
@@ -186,8 +187,6 @@ class Chance:
 
     def _stop(self) -> None:
         """Let the holder of the run end it, or a child run of it."""
-        if not self.driver.running:  # see test_known.py
-            return
         scope = self.rng.choice([0, *self.driver.state.scopes])
         self.driver.submit(StopRequested(self.rng.choice(["cancelled", "failed"]), ValueError("stop"), scope))
 
@@ -196,7 +195,7 @@ class Chance:
     def _call(self, instance: Instance) -> None:
         """Let a body call some children."""
         handle = self._handle()
-        if self._likely(0.6) or _is_stopping(instance):
+        if self._likely(0.6):
             several = [(self._task(), 0) for _ in range(self.rng.randint(1, 4))]
             self.driver.submit(Called(instance.key, handle, tasks=several))
         else:
@@ -220,7 +219,7 @@ class Chance:
                 wishes.is_mixed = True
         if self._makes(habits.iteration):
             wishes.again = SAME if self._likely(0.5) else ((), {"n": instance.turn})
-        elif not isinstance(instance.then, (Awaited, Judged)) and self._makes(habits.jumps):  # see test_known.py
+        elif self._makes(habits.jumps):
             wishes.jumps = [self._child(instance, existing=0.8) for _ in range(rng.randint(1, 2))]
         if self._likely(habits.stops):
             wishes.stop = rng.choice([Stop("terminated", UNSET), Stop("cancelled", error=ValueError("cancel"))])
@@ -231,8 +230,7 @@ class Chance:
         """Make up a child: a node of the graph, a new task, or a new expression."""
         graph = instance.scope.graph
         if self._likely(existing):
-            members = graph.cycles  # where there are cycles, only what is no part of a group: see test_known.py
-            return to(graph, self.rng.choice([n.id for n in graph.table if not (members and n.groups)]))
+            return to(graph, self.rng.choice(graph.nodes))
         if self._likely(0.5):
             return Child(self._task())
         return child(self._expression(2))
@@ -296,13 +294,3 @@ class Chance:
     def _makes(self, likelihood: float) -> bool:
         """Say whether something new is made; it is not for ever, so that every run ends."""
         return self.steps < MAKING_STEPS and self._likely(likelihood)
-
-
-def _is_stopping(instance: Instance) -> bool:
-    """Say whether something around a body is being cancelled, so that it may call tasks but no walks: see test_known.py."""
-    owner: Any = instance
-    while isinstance(owner, (Instance, Scope)):
-        if (owner.doomed if isinstance(owner, Instance) else owner.stop is not None) or instance.scope.stop is not None:
-            return True
-        owner = owner.owner if isinstance(owner, Instance) else owner.caller
-    return False

@@ -1,4 +1,4 @@
-"""Everything that can be reached from a state, as plain nested tuples: two equal pictures mean that nothing was changed."""
+"""Everything that can be reached from a state, as nested tuples: two equal pictures mean that nothing was changed."""
 
 from __future__ import annotations
 

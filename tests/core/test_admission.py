@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 
 import pytest
 
@@ -35,7 +36,7 @@ def holding(driver: Driver, name: str) -> list[Instance]:
 @pytest.mark.parametrize("profile", ["limits", "all"])
 def test_never_more_run_than_there_are_slots(profile, chunk):
     """SPEC 2.7: after every fact each gate is held by at most as many as it has slots, groups' own gates too."""
-    print(f"profile {profile}, seeds {chunk * 25} to {chunk * 25 + 24}")
+    sys.stdout.write(f"profile {profile}, seeds {chunk * 25} to {chunk * 25 + 24}\n")
     was_full = 0
     for seed in range(chunk * 25, chunk * 25 + 25):
         chance = Chance(profile, seed)
@@ -85,7 +86,9 @@ def test_a_retry_takes_its_turn_again():
 
 def test_all_gates_are_taken_together():
     """A task that needs two slots holds neither while it waits for the second."""
-    a, b, both = (Task(name, _body, limits=limits) for name, limits in (("a", ["x"]), ("b", ["y"]), ("both", ["x", "y"])))
+    a, b, both = (
+        Task(name, _body, limits=limits) for name, limits in (("a", ["x"]), ("b", ["y"]), ("both", ["x", "y"]))
+    )
     driver = Driver(build_graph([b, both, a]), limits={"x": 1, "y": 1})
     driver.start()
     assert driver.names == ["b", "a"]

@@ -1,4 +1,4 @@
-"""Promises that the machine does not keep yet: each test names one, strictly expected to fail until it does."""
+"""Promises that the machine once did not keep: each test names one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ def one(**options: Any) -> Driver:
     return driver
 
 
-@pytest.mark.xfail(strict=True, reason="siblings of a turn that max_steps refused stay READY for ever")
 def test_max_steps_ends_a_run_in_the_middle_of_a_family():
     """SPEC 2.3: more turns than max_steps end the run, also between two children of different kinds."""
     x, y, z = tasks("x y z")
@@ -40,7 +39,6 @@ def test_max_steps_ends_a_run_in_the_middle_of_a_family():
     assert driver.is_over
 
 
-@pytest.mark.xfail(strict=True, reason="the root is put on the agenda twice when cancelling ends everything at once")
 @pytest.mark.parametrize("how", ["cancel in backoff", "turn after max_steps"])
 def test_a_run_ends_once(how):
     """There is one Finish, also where nothing has a body that must end first."""
@@ -54,7 +52,6 @@ def test_a_run_ends_once(how):
     assert len(driver.finishes) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="nothing refuses facts about a run that has ended")
 def test_a_run_that_has_ended_ends_no_more():
     """Stopping a finished run is refused, or no news; it does not finish a second time."""
     driver = one()
@@ -62,7 +59,6 @@ def test_a_run_that_has_ended_ends_no_more():
     assert driver.machine.apply(StopRequested("cancelled", ValueError())) == []
 
 
-@pytest.mark.xfail(strict=True, reason="RunStarted is not in the table")
 def test_a_run_starts_once():
     """A second RunStarted does not fit and starts nothing."""
     driver = one()
@@ -71,14 +67,12 @@ def test_a_run_starts_once():
         driver.machine.apply(RunStarted(graph.route(graph.roots())))
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="scopes are not looked up through the table")
 def test_an_unknown_scope_is_refused_as_such():
     """An event that names a child run that is not there raises InvalidTransitionError."""
     with pytest.raises(InvalidTransitionError):
         one().machine.apply(StopRequested("cancelled", ValueError(), 99))
 
 
-@pytest.mark.xfail(strict=True, reason="looking an instance up takes it out of its batch")
 def test_a_refused_fact_begins_no_child():
     """An illegal event changes nothing, also when it names a child that waits in a batch."""
     driver = one()
@@ -89,7 +83,6 @@ def test_a_refused_fact_begins_no_child():
     assert picture(driver.state) == before
 
 
-@pytest.mark.xfail(strict=True, raises=InvalidTransitionError, reason="taking a child out of a batch is no event")
 def test_a_replay_knows_which_children_had_begun():
     """The history alone tells a run again: children that lanes took from a batch included."""
     driver = one()
@@ -101,7 +94,6 @@ def test_a_replay_knows_which_children_had_begun():
     assert digest(replay(driver.machine.history, driver.state)) == digest(driver.state)
 
 
-@pytest.mark.xfail(strict=True, reason="a group's entry that lies on a loop through the group waits for itself")
 @pytest.mark.parametrize("verb", ["children", "jumps"])
 def test_a_member_of_a_group_on_a_loop_can_be_a_child(verb):
     """SPEC 2.3: next_task(member) runs it, also where an edge leads from behind the group back to it."""
@@ -113,7 +105,6 @@ def test_a_member_of_a_group_on_a_loop_can_be_a_child(verb):
     assert driver.names == ["b"]
 
 
-@pytest.mark.xfail(strict=True, reason="the end of a jump's target is delivered by the target's own key")
 @pytest.mark.parametrize("target", ["task", "walk"])
 def test_a_called_task_may_jump(target):
     """What takes a called task's place delivers to the task's own position."""
@@ -129,7 +120,6 @@ def test_a_called_task_may_jump(target):
     assert set(handle.ends) == {0, 1}
 
 
-@pytest.mark.xfail(strict=True, reason="a walk that ends while it is opened has no key yet")
 def test_a_cancelled_body_may_call_a_walk():
     """Clean-up of a cancelled body may call tasks, so it may call a chain of tasks."""
     a, b = tasks("a b")
@@ -139,7 +129,6 @@ def test_a_cancelled_body_may_call_a_walk():
     assert "a" in driver.names
 
 
-@pytest.mark.xfail(strict=True, reason="ends inside a walk are not counted once the run is stopped")
 @pytest.mark.parametrize("inside", ["judge", "jump"])
 def test_a_called_walk_ends_when_the_run_is_stopped(inside):
     """Every called child ends before its parent does, also a walk that a stop has interrupted."""
@@ -158,7 +147,6 @@ def _end_of(driver: Driver, name: str, jumps: list[Child] | None) -> Any:
     return Completed(driver.body(name).key, name, wishing(jumps=jumps) if jumps else None)
 
 
-@pytest.mark.xfail(strict=True, reason="the end of a walk that took a judge's place is not the end of the group")
 def test_a_policy_may_ask_for_a_jump():
     """A policy of the user's own has a context; a jump asked for there does not lose what comes after the group."""
     a, b, c, d = tasks("a b c d")

@@ -56,7 +56,7 @@ def parked() -> tuple[Driver, int]:
 
 
 def resuming() -> tuple[Driver, int]:
-    driver, key = ready()
+    driver, _ = ready()
     driver.park("a")
     first = next(k for k, i in driver.running.items() if i.status is Status.PARKED)
     driver.submit(Unparked(first))
@@ -122,7 +122,7 @@ FACTS: dict[str, Callable[[int], Any]] = {
     "Unparked": Unparked,
 }
 BODY = {Status.RUNNING, Status.PARKED, Status.RESUMING}
-FITS = {name: BODY for name in FACTS} | {"Parked": {Status.RUNNING}, "Unparked": {Status.PARKED}}
+FITS = dict.fromkeys(FACTS, BODY) | {"Parked": {Status.RUNNING}, "Unparked": {Status.PARKED}}
 ALL = [(status, name) for status in SCENES for name in FACTS]
 LEGAL = [(status, name) for status, name in ALL if status in FITS[name]]
 ILLEGAL = [(status, name) for status, name in ALL if status not in FITS[name]]

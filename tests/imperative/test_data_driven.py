@@ -57,7 +57,7 @@ CASES = [
 @pytest.mark.parametrize(("schema", "record", "expected", "executions"), CASES)
 @pytest.mark.parametrize("how", ["loop", "map"])
 async def test_46_schema(schema, record, expected, executions, how, style):
-    """46: each field has the steps that the schema lists; one that fails a validation is left out, the others are not."""
+    """46: each field has the steps that the schema lists; one that fails a validation is left out, others stay."""
     executed = Counter()
     validate, transform = schema_tasks(executed, style)
 

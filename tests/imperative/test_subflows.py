@@ -164,7 +164,7 @@ def stage_flows(log, style):
 
 @pytest.mark.parametrize("order", [STAGES, STAGES[::-1], STAGES[2:], []], ids=len)
 async def test_38_composition(order, style):
-    """38: the stages run in the configured order, each on the value of the one before; none leaves the data as it is."""
+    """38: the stages run in the configured order, each on the value of the one before; none changes nothing."""
     log = []
     stages = stage_flows(log, style)
 
