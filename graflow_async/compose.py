@@ -182,6 +182,7 @@ class Group(Expression):
         Raises:
             ConfigError: the name is no usable id.
         """
+        _check_name(name)
         return self._copy(name=name)
 
     def with_execution(
@@ -285,7 +286,7 @@ def _check_name(name: str) -> None:
     try:
         check_id(name)
     except DefinitionError as error:
-        message = f"a group's name: {error}"
+        message = f"a group's name is a non-empty, printable text, as ids are: {error}"
         raise ConfigError(message) from None
 
 

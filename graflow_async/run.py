@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 from ._core.commands import Finish
 from ._core.events import RunStarted, StopRequested
 from ._core.gate import Gate
-from ._core.state import Instance, RunState
+from ._core.run_state import RunState
+from ._core.state import Instance
 from ._lazy import lazily
 from ._runtime.bodies import Bodies
 from ._runtime.link import Link, route_of

@@ -8,7 +8,8 @@ from ..errors import MaxStepsExceededError
 from ..task import Task
 from .commands import Command, Resume, SetTimer
 from .gate import Gate
-from .state import Batch, Instance, RunState, Status
+from .run_state import RunState
+from .state import Batch, Instance, Status
 
 RUNNING, READY, RESUMING = Status.RUNNING, Status.READY, Status.RESUMING
 

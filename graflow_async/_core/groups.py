@@ -11,7 +11,8 @@ from ..task import Task
 from .admission import Admission
 from .commands import Tell
 from .gate import Gate
-from .state import FIRED, Activation, Instance, Judged, Lap, Owner, RunState
+from .run_state import RunState
+from .state import FIRED, Activation, Instance, Judged, Lap, Owner
 
 
 class Groups(Admission):

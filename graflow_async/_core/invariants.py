@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ..errors import InternalError
 from .gate import Gate
-from .state import FINAL, Instance, RunState, Scope, Status
+from .run_state import RunState
+from .state import FINAL, Instance, Scope, Status
 
 
 def check(state: RunState) -> None:

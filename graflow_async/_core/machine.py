@@ -28,7 +28,8 @@ from .events import (
 from .gate import Gate
 from .jumps import Jumps
 from .kinship import in_lap
-from .state import Awaited, Batch, BranchEnd, Instance, Owner, PartOf, RunState, Scope, Status
+from .run_state import RunState
+from .state import Awaited, Batch, BranchEnd, Instance, Owner, PartOf, Scope, Status
 from .table import LEGAL
 from .wishes import Outcome, Stop, Wishes
 

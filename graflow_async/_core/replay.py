@@ -9,7 +9,8 @@ from .events import Event, Taken
 from .gate import Gate
 from .invariants import check
 from .machine import Machine
-from .state import Batch, Instance, RunState
+from .run_state import RunState
+from .state import Batch, Instance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

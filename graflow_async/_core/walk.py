@@ -9,6 +9,7 @@ from ..graph import Graph
 from ..route import Route
 from .commands import SetTimer, Tell
 from .groups import Groups
+from .run_state import RunState
 from .state import (
     FIRED,
     REACHED,
@@ -21,7 +22,6 @@ from .state import (
     Owner,
     PartOf,
     Position,
-    RunState,
     Scope,
     Status,
     Then,

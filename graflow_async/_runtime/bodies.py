@@ -62,6 +62,8 @@ class Bodies:
         self._threads = threads
         self._executors = executors
         self._default_executor = default_executor
+        # Only a plain function can be pickled and called in a child process.
+        self._sends_coroutines = default_executor not in (None, "process")
         self._new_face = new_face
         self.context_for = context_for
         self._submit = submit
@@ -90,7 +92,7 @@ class Bodies:
             return None
         if self.on_start is not None:
             self.on_start(instance)
-        if instance.kind != "async" or self._default_executor is not None:
+        if instance.kind != "async" or self._sends_coroutines:
             return self._finish(lane, instance, self._elsewhere(lane, instance, definition))
         try:
             if instance.data is None:
@@ -276,8 +278,9 @@ class Bodies:
         func: Any = definition.func
         timeout = definition.timeout
         kind = instance.kind
-        if self._default_executor is not None and definition.executor == "auto":
-            kind = self._default_executor
+        default = self._default_executor
+        if default is not None and definition.executor == "auto" and (kind != "async" or self._sends_coroutines):
+            kind = default
         if kind == "async":
             return await self._drive(lane, instance, instance, func(*args, **kwargs), timeout)
         if kind == "inline":

@@ -10,7 +10,8 @@ from .._core.commands import Cancel, Deliver, DropTimer, Finish, Resume, SetTime
 from .._core.events import Cancelled, Completed, Event, Failed, Parked, TimerFired, Unparked
 from .._core.machine import Machine
 from .._core.replay import RecordingMachine
-from .._core.state import Batch, Instance, RunState
+from .._core.run_state import RunState
+from .._core.state import Batch, Instance
 from .._core.wishes import Wishes
 from ..errors import InternalError, text_of
 from ..protocols import Clock

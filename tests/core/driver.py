@@ -7,7 +7,8 @@ from typing import Any
 from graflow_async._core.commands import Cancel, Command, Deliver, DropTimer, Finish, Resume, SetTimer, Tell
 from graflow_async._core.events import Called, Cancelled, Completed, Event, Failed, Parked, RunCalled, RunStarted
 from graflow_async._core.replay import RecordingMachine
-from graflow_async._core.state import Batch, Gate, Instance, RunState, Status
+from graflow_async._core.run_state import RunState
+from graflow_async._core.state import Batch, Gate, Instance, Status
 from graflow_async._core.wishes import Child, Wishes
 from graflow_async.builder import build_graph
 from graflow_async.compose import Expression

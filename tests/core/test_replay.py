@@ -12,7 +12,8 @@ from graflow_async import RetryPolicy
 from graflow_async._core.commands import SetTimer
 from graflow_async._core.events import Called, Completed, Failed, Parked, TimerFired, Unparked
 from graflow_async._core.replay import RecordingMachine, digest, replay
-from graflow_async._core.state import Gate, RunState
+from graflow_async._core.run_state import RunState
+from graflow_async._core.state import Gate
 from graflow_async.builder import build_graph
 from graflow_async.errors import InternalError, InvalidTransitionError
 from tests.core.driver import Driver, tasks

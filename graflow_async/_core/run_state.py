@@ -1,0 +1,92 @@
+"""Everything that is known of a run: who lives, what waits, which limits there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..definition import Definition
+from ..graph import Graph
+from .gate import Gate
+from .state import Batch, Instance, Lap, Scope, Status
+
+
+class RunState:
+    """Everything that is known of a run.
+
+    Attributes:
+        live: key -> instance that has not ended.
+        batches: children that are not instances yet, by the key of the first.
+        laps: key -> awaited expression that has not ended.
+        scopes: key -> child run that has not ended.
+        gates: named limits, "threads" and "run" (max_concurrency) among them.
+        base: gates that every instance passes.
+        steps: turns so far.
+        turns: definition id -> turns, kept only when `max_steps` is set.
+    """
+
+    __slots__ = (
+        "base",
+        "batches",
+        "gates",
+        "laps",
+        "live",
+        "max_steps",
+        "next_key",
+        "root",
+        "run_id",
+        "scopes",
+        "steps",
+        "timers",
+        "turns",
+    )
+
+    def __init__(self, run_id: str, graph: Graph, name: str, max_steps: int | None = None) -> None:
+        """Start with nothing running."""
+        self.run_id = run_id
+        self.root = Scope(0, graph, name, None, None)
+        self.live: dict[int, Instance] = {}
+        self.batches: dict[int, Batch] = {}
+        self.laps: dict[int, Lap] = {}
+        self.scopes: dict[int, Scope] = {}
+        self.gates: dict[str, Gate] = {}
+        self.base: tuple[Gate, ...] = ()
+        self.max_steps = max_steps
+        self.next_key = 1
+        self.steps = 0
+        self.turns: dict[str, int] = {}
+        self.timers: dict[Any, Instance | Gate] = {}
+
+    def take(self, batch: Batch) -> Instance:
+        """Make the next child of a batch an instance; the key was reserved when the batch was released."""
+        position = batch.taken
+        batch.taken = position + 1
+        task, number = batch.tasks[position]
+        key = batch.first + position
+        definition: Definition = task.definition
+        task_id = f"{definition.id}_{number}" if number else (task.given_id() or definition.id)
+        instance = Instance(key, task, task_id, batch.owner, batch.scope, batch.parent, definition.kind)
+        if batch.gates:
+            instance.gates = batch.gates
+        instance.status = Status.RUNNING
+        if batch.then is not None:
+            instance.then = batch.then
+        self.live[key] = instance
+        if position + 1 == len(batch.tasks):
+            del self.batches[batch.first]
+            batch.tasks = []
+        return instance
+
+    def batch_of(self, key: int) -> Batch | None:
+        """Find the batch in which a child waits to be taken."""
+        for batch in self.batches.values():
+            if batch.first + batch.taken <= key < batch.first + len(batch.tasks) and not batch.dropped:
+                return batch
+        return None
+
+    def find(self, key: int) -> Instance | None:
+        """Find an instance by its key, taking it (and those before it) out of its batch if need be."""
+        instance = self.live.get(key)
+        batch = self.batch_of(key) if instance is None else None
+        while batch is not None and (instance is None or instance.key != key):
+            instance = self.take(batch)
+        return instance
