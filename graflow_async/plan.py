@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import sys
 import types
 import weakref
@@ -48,6 +49,7 @@ class Plan:
     Attributes:
         parameters: every named parameter but the context ones, in order.
         positional: names that positional arguments fill, in order.
+        slots: the same with the contexts that stand among them.
         names: all names in `parameters`.
         context_names: parameters that receive the context by name.
         context_first: whether the context is the first positional argument.
@@ -65,6 +67,7 @@ class Plan:
         "names",
         "parameters",
         "positional",
+        "slots",
         "var_keyword",
         "var_positional",
     )
@@ -101,6 +104,7 @@ class Plan:
             parameters = parameters[1:]
         self.parameters = tuple(p for p in parameters if p.name not in self.context_names)
         self.positional = tuple(p.name for p in self.parameters if not p.keyword_only)
+        self.slots = tuple(p.name for p in parameters if not p.keyword_only)
         self.names = frozenset(p.name for p in self.parameters)
         self.enough = len(self.parameters) if not self.context_names else sys.maxsize
         self._open_after: dict[int, tuple[Parameter, ...]] = {}
@@ -152,20 +156,28 @@ class Plan:
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Put given and found values in the order that the function takes them."""
         named = dict(kwargs)
-        for name in self.context_names:
-            named[name] = context
         ordered: list[Any] = [context] if self.context_first else []
-        ordered.extend(args)
-        gap = False
-        for name in self.positional[len(args) :]:
-            if gap or (name not in found and name not in named):
-                gap = True  # a default lies before: the rest can only go by name
+        given = 0
+        gap = False  # a default lies before: the rest can only go by name
+        for name in self.slots:
+            if name in self.context_names:
+                if gap:
+                    named[name] = context
+                else:
+                    ordered.append(context)
+            elif given < len(args):
+                ordered.append(args[given])
+                given += 1
+            elif gap or (name not in found and name not in named):
+                gap = True
                 if name in found:
                     named[name] = found[name]
-            elif name in found:
-                ordered.append(found[name])
             else:
-                ordered.append(named.pop(name))
+                ordered.append(found[name] if name in found else named.pop(name))
+        ordered.extend(args[given:])
+        for name in self.context_names:
+            if name not in self.slots:
+                named[name] = context
         for parameter in self.parameters:
             if parameter.keyword_only and parameter.name in found:
                 named[parameter.name] = found[parameter.name]
@@ -270,7 +282,9 @@ def _is_context(annotation: Any) -> bool:
     if annotation is MISSING:
         return False
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    if not isinstance(annotation, str) and not text:
-        text = str(annotation)
-    parts = (part.strip().rpartition(".")[2] for part in text.split("|"))
-    return any(part in CONTEXT_TYPES for part in parts)
+    if text in CONTEXT_TYPES:
+        return True
+    text = str(annotation)  # `X | None`, Optional[X], Union[X, Y], as text or as objects
+    union = re.fullmatch(r"(?:\w+\.)*(?:Optional|Union)\[(.*)\]", text)
+    parts = union.group(1).split(",") if union else text.split("|")
+    return any(part.strip().rpartition(".")[2] in CONTEXT_TYPES for part in parts)

@@ -325,6 +325,12 @@ class Mapped(Expression, Generic[R_co]):
             block.add_expression(changed, (self,))
         return changed
 
+    def over(self, task: Task[..., Any], iterables: tuple[Any, ...] | None = None) -> Mapped[Any]:
+        """Give the same map of another task, or over other iterables."""
+        given = self.iterables if iterables is None else iterables
+        options: dict[str, Any] = {"max_concurrency": self.max_concurrency, "return_exceptions": self.return_exceptions}
+        return Mapped(task, given, self.fixed, **options)
+
     @property
     def node(self) -> Task[Any, Any]:
         """The task that stands for this map in a graph; it has the mapped task's own id."""

@@ -146,9 +146,15 @@ class Admission:
             busiest = sorted(state.turns.items(), key=lambda item: -item[1])[:5]
             instance.status = READY
             self.stop_run(MaxStepsExceededError(state.max_steps, busiest))
+            if instance.key in state.live:
+                self.cancel(instance)  # made after the run was stopped
             return False
         state.turns[name] = state.turns.get(name, 0) + 1
         return True
+
+    def cancel(self, instance: Instance) -> None:
+        """Make an instance stop; the layer above knows how."""
+        raise NotImplementedError
 
     def stop_run(self, error: BaseException) -> None:
         """End the whole run with an error; the machine knows how."""

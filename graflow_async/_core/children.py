@@ -8,7 +8,7 @@ from ..errors import CycleLimitExceededError
 from ..task import Task
 from .commands import Deliver, Tell
 from .endings import Endings
-from .state import Awaited, Batch, Detached, Instance, Judged, Owner, Position, Scope, Status, Then
+from .state import Awaited, Batch, BranchEnd, Detached, Instance, Judged, Owner, PartOf, Position, Scope, Status, Then
 from .wishes import SAME, UNSET, Child, Stop, Wishes
 
 
@@ -69,6 +69,8 @@ class Children(Endings):
         owner = instance.owner
         if isinstance(instance.then, Awaited):  # whoever awaits it is being cancelled, and waits for its end
             self.out.append(Deliver(instance.then.handle, instance.then.base + instance.key, "cancelled", None))
+        elif isinstance(instance.then, (PartOf, BranchEnd, Judged)):
+            self.leave_lap(instance.then.lap)
         if instance.lap is not None:
             self.leave_lap(instance.lap)
         self.leave(owner)

@@ -297,9 +297,9 @@ def _goes_to(item: Instance | Batch | Scope, handle: Any) -> bool:
         if isinstance(current, Batch):
             if current.then is not None and current.then.handle is handle:
                 return True
-        elif isinstance(current.then, Awaited) and current.then.handle is handle:
-            return True
-        elif isinstance(current, Instance) and _lap_goes_to(current, handle):
+        elif (isinstance(current.then, Awaited) and current.then.handle is handle) or (
+            isinstance(current, Instance) and _lap_goes_to(current, handle)
+        ):
             return True
         current = current.caller if isinstance(current, Scope) else current.owner
     return False

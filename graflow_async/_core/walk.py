@@ -137,6 +137,8 @@ class Walk(Groups):
         instance.status = Status.DELAYED
         self.state.timers[instance.key] = instance
         self.out.append(SetTimer(instance.key, delay))
+        if instance.scope.stop is not None:
+            self.cancel(instance)  # made after the run was stopped
 
     def is_dead(self, lap: Lap, number: int) -> bool:
         """Say whether a node lies in something that is being cancelled, so that it must not start any more."""

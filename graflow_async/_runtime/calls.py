@@ -158,7 +158,7 @@ class MapCall:
         self.results: list[Any] = []
         self.pending = 0
         self.failure: tuple[int, BaseException] | None = None
-        self.others: list[int] = []
+        self.on_failure: Callable[[], object] | None = None
 
     def deliver(self, index: int, kind: str, value: Any) -> None:
         """Take the end of an item."""
@@ -178,8 +178,8 @@ class MapCall:
         elif self.failure is None:
             self.failure = (index, error)
             self._scheduler.submit(HandleDropped(self))
-        else:
-            self.others.append(index)
+            if self.on_failure is not None:
+                self.on_failure()
 
     def start(self, tasks: list[tuple[Task[Any, Any], int]]) -> None:
         """Start items."""
@@ -196,31 +196,17 @@ class MapCall:
 
 
 async def run_map(
-    scheduler: Scheduler,
-    pulls: AsyncIterator[Items] | Iterator[Items],
-    call: MapCall,
-    room: list[int],
-    name: str,
+    scheduler: Scheduler, pulls: AsyncIterator[Items] | Iterator[Items], call: MapCall, room: list[int], name: str
 ) -> list[Any]:
     """Run a map: pull items as slots free up, wait for the last one, give the results in input order.
 
     `room[0]` tells the puller how many items it may give.
     """
-    bound = room[0]
-    until = scheduler.loop.time() + TIME_SLICE
     try:
-        while call.failure is None:
-            room[0] = min(bound - call.pending, CHUNK)
-            items = await anext(pulls, None) if isinstance(pulls, AsyncIterator) else next(pulls, None)
-            if items is None:
-                break
-            call.start(items)
-            if call.pending >= bound:
-                await call.until(bound - 1)
-                until = scheduler.loop.time() + TIME_SLICE
-            elif scheduler.loop.time() > until:
-                await asyncio.sleep(0)
-                until = scheduler.loop.time() + TIME_SLICE
+        if isinstance(pulls, AsyncIterator):
+            await _feed_in_a_task(scheduler, pulls, call, room)
+        else:
+            await _feed(scheduler, pulls, call, room)
         await call.until(0)
     except BaseException:
         scheduler.submit(HandleDropped(call))
@@ -229,10 +215,44 @@ async def run_map(
     if call.failure is not None:
         index, error = call.failure
         note(error, f"graflow_async: raised by item {index} of the map over {name!r}")
-        if call.others:
-            note(error, f"graflow_async: items {call.others[:10]} failed as well")
         raise error
     return call.results
+
+
+async def _feed(
+    scheduler: Scheduler, pulls: AsyncIterator[Items] | Iterator[Items], call: MapCall, room: list[int]
+) -> None:
+    """Start items while there are any, at most `room[0]` (as it is now) at once, until one fails."""
+    bound = room[0]
+    until = scheduler.loop.time() + TIME_SLICE
+    while call.failure is None:
+        room[0] = min(bound - call.pending, CHUNK)
+        items = await anext(pulls, None) if isinstance(pulls, AsyncIterator) else next(pulls, None)
+        if items is None:
+            return
+        call.start(items)
+        if call.pending >= bound:
+            await call.until(bound - 1)
+            until = scheduler.loop.time() + TIME_SLICE
+        elif scheduler.loop.time() > until:
+            await asyncio.sleep(0)
+            until = scheduler.loop.time() + TIME_SLICE
+
+
+async def _feed_in_a_task(scheduler: Scheduler, pulls: AsyncIterator[Items], call: MapCall, room: list[int]) -> None:
+    """Feed from an asynchronous source, which may wait for ever: a failing item must not wait with it."""
+    feeder = scheduler.loop.create_task(_feed(scheduler, pulls, call, room))
+    call.on_failure = feeder.cancel
+    try:
+        await asyncio.shield(feeder)
+    except asyncio.CancelledError:
+        if call.failure is None or not feeder.done():
+            raise
+    finally:
+        call.on_failure = None
+        if not feeder.done():
+            feeder.cancel()
+            await asyncio.wait((feeder,))
 
 
 async def _settled(call: MapCall) -> None:

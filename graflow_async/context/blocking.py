@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from collections.abc import AsyncIterator, Iterator
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from .._core.state import Instance
 from .._runtime.calls import ChildHandle
 from .._runtime.link import Link
 from ..channel import Channel, SyncChannel, SyncTypedChannel
 from ..compose import Expression
-from ..task import Mapped, Task
+from ..task import Mapped, Task, is_mapped
 from .coroutine import TaskExecutionContext
 from .plain import PlainContext
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from typing import Literal
 
 P = ParamSpec("P")
@@ -108,7 +111,7 @@ class SyncTaskExecutionContext(PlainContext):
         Raises:
             BindingError: an argument fits no parameter.
         """
-        return SyncHandle(self, self.block(self._submit, task, tuple(map(_unwrapped, args)), kwargs))
+        return SyncHandle(self, self.block(self._submit, task, tuple(map(_unwrapped, args)), _all_unwrapped(kwargs)))
 
     @overload
     def call(self, task: Task[..., R], *args: Any, **kwargs: Any) -> R: ...
@@ -122,7 +125,9 @@ class SyncTaskExecutionContext(PlainContext):
         Raises:
             BaseException: what the child raised.
         """
-        return self.block(self._call, task, args, kwargs)
+        if is_mapped(task):
+            task = task.over(task.task, tuple(self._in_thread(value) for value in task.iterables))
+        return self.block(self._call, task, tuple(map(_unwrapped, args)), _all_unwrapped(kwargs))
 
     @overload
     def map(
@@ -157,7 +162,8 @@ class SyncTaskExecutionContext(PlainContext):
             BaseException: what an item raised.
         """
         options = {"max_concurrency": max_concurrency, "return_exceptions": return_exceptions, **fixed}
-        return self.block(self._map, task, iterables, options)
+        sources = tuple(self._in_thread(value) for value in iterables)
+        return self.block(self._map, task, sources, options)
 
     def as_completed(self, handles: Iterable[SyncHandle[R]]) -> Iterator[SyncHandle[R]]:
         """Go through handles in the order in which their children end."""
@@ -208,6 +214,12 @@ class SyncTaskExecutionContext(PlainContext):
     async def _submit(self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ChildHandle[Any]:
         return self._async.submit(task, *args, **kwargs)
 
+    def _in_thread(self, value: Any) -> Any:
+        """Let an iterator that a sync task made be pulled in a thread: on the loop it could block everything."""
+        if not isinstance(value, Iterator):
+            return value
+        return _pulled(cast("Iterator[Any]", value), self._link)
+
     async def _call(self, task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return await self._async.call(task, *args, **kwargs)
 
@@ -241,3 +253,26 @@ async def _run(function: Callable[..., Awaitable[R]], args: tuple[Any, ...]) -> 
 async def _cancel(handle: ChildHandle[Any]) -> bool:
     """Cancel a child on the loop."""
     return handle.cancel()
+
+
+def _all_unwrapped(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Give the handles among keyword arguments as the loop knows them."""
+    return {name: _unwrapped(value) for name, value in kwargs.items()}
+
+
+async def _pulled(iterator: Iterator[Any], link: Link) -> AsyncIterator[Any]:
+    """Iterate in a thread, one element at a time, in the contextvars of the sync task."""
+    context = copy_context()
+    try:
+        while True:
+            value = await link.threads().submit(partial(context.run, next, iterator, _END))
+            if value is _END:
+                return
+            yield value
+    finally:
+        close = getattr(iterator, "close", None)
+        if close is not None:
+            close()
+
+
+_END: Any = object()

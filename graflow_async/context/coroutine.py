@@ -76,6 +76,8 @@ class TaskExecutionContext(PlainContext):
             if not is_task(task):
                 raise TypeError(f"only a task takes arguments, not {task!r}")
             task = task.bind(args, kwargs)
+        if is_task(task) and task.definition.is_flow:
+            task = as_child_run(task)
         if self.failures is None:
             self.failures = []
         child = child_of(task, self.count)
@@ -213,7 +215,11 @@ class TaskExecutionContext(PlainContext):
 
     async def _map(self, mapped: Mapped[Any]) -> list[Any]:
         """Run a map as children."""
+        if not is_task(mapped.task):
+            raise TypeError(f"only a task can be mapped, not {mapped.task!r}; decorate a function with @task")
         self.refuse_late(f"start {label_of(mapped)!r}")
+        if mapped.task.definition.is_flow:
+            mapped = mapped.over(as_child_run(mapped.task))
         return await self._link.map(self._instance, mapped, self.count_many)
 
     async def _run_workflow(self, workflow: Any, start_node: Any, inputs: Mapping[str, Any]) -> Any:
@@ -223,6 +229,16 @@ class TaskExecutionContext(PlainContext):
         if self.failures is None:
             self.failures = []
         return await self._link.run_workflow(self._instance, workflow, start_node, inputs, self._runs, self.failures)
+
+
+def as_child_run(flow: Task[..., Any]) -> Task[..., Any]:
+    """Make the task that runs a flow as a child run, for where children are started otherwise."""
+
+    async def run_flow(ctx: TaskExecutionContext, *args: Any, **kwargs: Any) -> Any:
+        return await ctx.call(flow, *args, **kwargs)
+
+    made: Task[..., Any] = Task(flow.definition.id, run_flow, inject_context=True)
+    return made.bind((), {})
 
 
 class OneTask:

@@ -9,7 +9,7 @@ import pytest
 from graflow_async import RetryPolicy, parallel
 from graflow_async._core.events import Cancelled, CancelRequested, Completed, RunStarted, StopRequested, Unparked
 from graflow_async._core.replay import digest, replay
-from graflow_async._core.wishes import SAME, Child
+from graflow_async._core.wishes import SAME, Child, Stop
 from graflow_async.builder import build_graph
 from graflow_async.errors import InvalidTransitionError
 from tests.core.driver import Driver, child, tasks, to, wishing
@@ -157,3 +157,28 @@ def test_a_policy_may_ask_for_a_jump():
     driver.complete("c")
     driver.complete("d")
     assert "b" in driver.ids
+
+
+@pytest.mark.parametrize("how", ["jumps", "calls", "detached"])
+def test_max_steps_ends_a_run_in_the_middle_of_anything(how):
+    """The turn that is one too many ends the run, also where another one was to begin with it."""
+    x, y = tasks("x y")
+    driver = one(max_steps=1)
+    if how == "calls":
+        driver.call("p", Child(x), Child(y))
+        driver.submit(Cancelled(1))
+    elif how == "jumps":
+        driver.complete("p", jumps=[Child(x), Child(y)])
+    else:
+        driver.complete("p", children=[Child(x, waits=False), Child(y, waits=False)])
+    assert driver.is_over
+
+
+def test_a_called_walk_ends_when_a_jump_of_it_stops_the_run():
+    """Every called child ends before its parent does, also where the stop comes out of it."""
+    a, b, c = tasks("a b c")
+    driver = one()
+    handle = driver.call("p", child(a >> b))
+    driver.complete("a", jumps=[Child(c)])
+    driver.complete("c", stop=Stop("terminated"))
+    assert set(handle.ends) == {0}

@@ -163,11 +163,10 @@ def by_optional(ctx: Optional[TaskExecutionContext], a): ...  # noqa: UP045  # u
 def by_union_name(ctx: Union[TaskExecutionContext, None], a): ...  # noqa: UP007  # users write it
 
 
-IN_BRACKETS = pytest.mark.xfail(strict=True, reason="a context type in brackets is not looked for")
 CONTEXTS = [
     *(by_class, by_sync_class, by_module, by_union),
-    pytest.param(by_optional, marks=IN_BRACKETS),
-    pytest.param(by_union_name, marks=IN_BRACKETS),
+    by_optional,
+    by_union_name,
 ]
 
 
@@ -188,7 +187,6 @@ def test_a_context_is_known_by_its_annotation(func, form):
     assert plan.arrange((1,), {}, {}, "CTX") == (("CTX", 1), {})
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="positional values run over a context in the middle")
 def test_a_context_is_injected_wherever_it_stands():
     """SPEC 1.1: in the middle, last, or keyword-only; several get the same context."""
 
