@@ -72,7 +72,7 @@ def test_random_runs_told_again_are_the_same(profile, chunk):
 def test_random_programs_do_what_they_are_named_for():
     """The random tests meet retries, rates, parking, calls, child runs, walks, jumps and every end of a run."""
     seen: Counter[str] = Counter()
-    for profile in PROFILES.keys():
+    for profile in PROFILES:
         for seed in range(40):
             driver = Chance(profile, seed).run()
             seen[driver.finishes[0].kind] += 1

@@ -1,4 +1,4 @@
-"""Failing today: each test states a promise of SPEC that the library does not keep yet. Move into tests/imperative once fixed."""
+"""Promises of SPEC for the imperative style that the library once did not keep."""
 
 from __future__ import annotations
 
