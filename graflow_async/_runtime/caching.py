@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import Any
 
 from ..definition import Definition
@@ -18,7 +17,8 @@ def cache_key(definition: Definition, cache: Cache, args: tuple[Any, ...], kwarg
     Raises:
         NotSerializableError: there is no key function and the arguments cannot be pickled.
     """
-    import hashlib  # slow to import, and few tasks are cached
+    import hashlib  # both are slow to import, and few tasks are cached
+    import pickle
 
     parts: Any = (args, sorted(kwargs.items())) if cache.key is None else cache.key(*args, **kwargs)
     try:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .._core.commands import Cancel, Deliver, DropTimer, Finish, Resume, SetTimer, Tell
 from .._core.events import Cancelled, Completed, Event, Failed, Parked, TimerFired, Unparked
 from .._core.machine import Machine
-from .._core.replay import RecordingMachine
 from .._core.run_state import RunState
 from .._core.state import Batch, Instance
 from .._core.wishes import Wishes
+from .._lazy import lazily
 from ..errors import InternalError, text_of
 from ..protocols import Clock
 from .lanes import Lane, Lanes, too_late
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("graflow_async.run")
+recording = lazily("graflow_async._core.replay")  # for tests and for finding bugs
 
 CANCEL_AGAIN_AT = 0.9
 EPSILON = 1e-6
@@ -60,7 +61,7 @@ class Scheduler:
     ) -> None:
         """Put machine, lanes and timers together."""
         self.state = state
-        self.machine = RecordingMachine(state) if validate else Machine(state)
+        self.machine: Machine = recording.RecordingMachine(state) if validate else Machine(state)
         self.machine.observed = notifier is not None
         self._keeps_events = validate
         self.loop = loop
