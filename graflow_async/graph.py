@@ -315,6 +315,12 @@ class Graph:
             wanted = {n for n in layer if self.table[n].join is not None}
         return found
 
+    def branch_of(self, join: int, number: int) -> tuple[int, str] | None:
+        """Give (last node, key) of the branch of a group in which a node lies; None if it lies in none."""
+        info = self.table[join].join
+        branches = info.branches if info is not None else ()
+        return next((b for b in branches if b[0] == number or number in self.ancestors(b[0])), None)
+
     def below(self, number: int) -> set[int]:
         """Collect a node and everything that can be reached from it."""
         found = {number}

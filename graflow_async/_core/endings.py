@@ -211,12 +211,9 @@ class Endings(Walk):
 
     def _fail_branch(self, lap: Lap, group: int, number: int, error: BaseException) -> None:
         """Note a failure under the key of its branch."""
-        join = lap.graph.table[group].join
-        branches = join.branches if join is not None else ()
-        for last, key in branches:
-            if last == number or number in lap.graph.ancestors(last):
-                self.activation(lap, group).failed.setdefault(key, error)
-                return
+        branch = lap.graph.branch_of(group, number)
+        if branch is not None:
+            self.activation(lap, group).failed.setdefault(branch[1], error)
 
     def _fail_owner(self, owner: Owner, error: BaseException) -> None:
         """Let a failure of a wished child (or of a top-level task) go up."""

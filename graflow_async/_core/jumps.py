@@ -100,10 +100,8 @@ class Jumps(Children):
         if lap is None:
             return Position(then.handle, then.base + instance.key) if isinstance(then, Awaited) else then
         join = self._groups_of(lap, instance.node)[0]
-        info = lap.graph.table[join].join
-        branches = info.branches if info is not None else ()
-        number = instance.node
-        last = next((n for n, _ in branches if n == number or number in lap.graph.ancestors(n)), number)
+        branch = lap.graph.branch_of(join, instance.node)
+        last = branch[0] if branch is not None else instance.node
         lap.pending[join] += 1
         if lap.then is not None:
             lap.open += 1

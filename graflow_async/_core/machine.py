@@ -27,9 +27,9 @@ from .events import (
 )
 from .gate import Gate
 from .jumps import Jumps
-from .kinship import in_lap
+from .kinship import goes_to, in_lap
 from .run_state import RunState
-from .state import Awaited, Batch, BranchEnd, Instance, Owner, PartOf, Scope, Status
+from .state import Awaited, Batch, Instance, Owner, Scope, Status
 from .table import LEGAL
 from .wishes import Outcome, Stop, Wishes
 
@@ -238,11 +238,11 @@ class Machine(Jumps):
                     self.cancel_under(instance)
                 self.cancel(instance)
             elif event.handle is not None:
-                self.cancel_where(lambda other: _goes_to(other, event.handle))
+                self.cancel_where(lambda other: goes_to(other, event.handle))
 
     def _handle_dropped(self, event: HandleDropped) -> None:
         handle = event.handle
-        self.cancel_where(lambda other: _goes_to(other, handle))
+        self.cancel_where(lambda other: goes_to(other, handle))
 
     def _stop_requested(self, event: StopRequested) -> None:
         scope = self.state.root if event.scope == 0 else self.state.scopes.get(event.scope)
@@ -288,26 +288,3 @@ class Machine(Jumps):
             message = f"{event.__name__} does not fit instance {key}, which is {status}"
             raise InvalidTransitionError(message)
         return instance
-
-
-def _goes_to(item: Instance | Batch | Scope, handle: Any) -> bool:
-    """Say whether the end of something, or of one of its owners, goes to a handle."""
-    current: Instance | Batch | Scope | None = item
-    while current is not None:
-        if isinstance(current, Batch):
-            if current.then is not None and current.then.handle is handle:
-                return True
-        elif (isinstance(current.then, Awaited) and current.then.handle is handle) or (
-            isinstance(current, Instance) and _lap_goes_to(current, handle)
-        ):
-            return True
-        current = current.caller if isinstance(current, Scope) else current.owner
-    return False
-
-
-def _lap_goes_to(instance: Instance, handle: Any) -> bool:
-    """Say whether the end of the lap that an instance is part of goes to a handle."""
-    then = instance.then if instance.lap is None else PartOf(instance.lap)
-    while isinstance(then, (PartOf, BranchEnd)):
-        then = then.lap.then
-    return isinstance(then, Awaited) and then.handle is handle

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from .._core.commands import Cancel, Deliver, DropTimer, Finish, Resume, SetTimer, Tell
 from .._core.events import Cancelled, Completed, Event, Failed, Parked, TimerFired, Unparked
@@ -29,19 +29,6 @@ recording = lazily("graflow_async._core.replay")  # for tests and for finding bu
 
 CANCEL_AGAIN_AT = 0.9
 EPSILON = 1e-6
-
-
-class Handle(Protocol):
-    """Takes the ends of called children."""
-
-    @property
-    def is_bulk(self) -> bool:
-        """Whether results of single children need not be remembered for their parent."""
-        ...
-
-    def deliver(self, index: int, kind: str, value: Any) -> None:
-        """Take the end of the child at a position: "value", "error" or "cancelled"."""
-        ...
 
 
 class Scheduler:
