@@ -15,10 +15,21 @@ The tree says whose move is next::
     │  ├─ CycleLimitExceededError
     │  ├─ MaxStepsExceededError
     │  ├─ GraflowWorkflowCanceledError
+    │  ├─ TaskInterruptedError           a task that must not run twice was running when the process died
     │  └─ ProcessDiedError
+    ├─ CheckpointError               this run cannot be continued here
+    │  ├─ UnknownRunError                there is no such run or file
+    │  ├─ RunLockedError                 another process has it
+    │  ├─ GraphChangedError              the workflow is not the one that was recorded
+    │  ├─ CheckpointCorruptError         damaged in the middle
+    │  ├─ CheckpointTamperedError (SecurityError)   the signature is wrong, or made with an unknown key
+    │  ├─ CheckpointVersionError         written by a newer version
+    │  └─ CheckpointWriteError (OSError) the storage refused
     ├─ StoreError                    the backend
     │  ├─ ChannelTypeError (TypeError)
     │  └─ LockTimeoutError (TimeoutError)
+    ├─ SecurityError                 bytes that must not be trusted
+    │  └─ UnsignedPayloadError           pickled bytes without a signature, where one is needed
     └─ InternalError                 our bug, please report
        └─ InvalidTransitionError
 
@@ -207,6 +218,73 @@ class ProcessDiedError(GraflowRuntimeError):
         """Say how the process ended."""
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class TaskInterruptedError(GraflowRuntimeError):
+    """A task with `on_crash="fail"` was running when the process died, and must not run again.
+
+    Attributes:
+        task_ids: ids of all such tasks of the run.
+    """
+
+    def __init__(self, task_ids: Sequence[str], run_id: str = "") -> None:
+        """Name the tasks."""
+        names = ", ".join(map(repr, task_ids))
+        super().__init__(
+            f"run {run_id}: {names} had begun when the process died and must not run twice (on_crash='fail'); find out "
+            'whether the work was done, then resume with interrupted={id: result}, or with interrupted="retry"'
+        )
+        self.task_ids = tuple(task_ids)
+        self.run_id = run_id
+
+
+class CheckpointError(GraflowError):
+    """A recorded run cannot be read, written or continued here."""
+
+
+class UnknownRunError(CheckpointError, LookupError):
+    """There is no recorded run of that id, or no such checkpoint file."""
+
+
+class RunLockedError(CheckpointError):
+    """Another process (or another run of this one) has the recorded run open."""
+
+
+class GraphChangedError(CheckpointError):
+    """The workflow is not the one whose run was recorded.
+
+    Attributes:
+        changes: one line for each difference.
+    """
+
+    def __init__(self, message: str, changes: Sequence[str] = ()) -> None:
+        """Say what is different."""
+        super().__init__(message)
+        self.changes = tuple(changes)
+
+
+class CheckpointCorruptError(CheckpointError):
+    """A file is damaged where a crash cannot have done it: in front of records that are whole."""
+
+
+class CheckpointVersionError(CheckpointError):
+    """A file was written by a version of the package that this one cannot read."""
+
+
+class CheckpointWriteError(CheckpointError, OSError):
+    """The storage refused a record; the run stops rather than carry on unrecorded."""
+
+
+class SecurityError(GraflowError):
+    """Bytes that must not be trusted: nothing in them was run or loaded."""
+
+
+class UnsignedPayloadError(SecurityError):
+    """Pickled bytes came without a signature, from a place where one is needed."""
+
+
+class CheckpointTamperedError(CheckpointError, SecurityError):
+    """The signature of a file is wrong, or was made with a key that is not known here."""
 
 
 class StoreError(GraflowError):

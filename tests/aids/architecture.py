@@ -39,7 +39,7 @@ LAYERS = (
         "free",
         (
             *("current", "definition", "plan", "task", "compose", "policy", "route", "graph", "builder"),
-            *("task_decorator", "store", "typed", "events", "jobs", "protocols", "codec"),
+            *("task_decorator", "store", "typed", "events", "jobs", "protocols", "codec", "frames", "checkpointer"),
             *("feedback", "options"),
         ),
     ),
