@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks.probes import Heartbeat, Sample, Tally, memory_bytes
+from benchmarks.windows import map_memory, map_memory_async
 
 MIXED_THREADS = 6
 SLEEP = 0.01
@@ -343,6 +344,8 @@ def loop_warm_up(count: int) -> int:
 SCENARIOS: dict[str, Callable[[int], Coroutine[Any, Any, Sample]]] = {
     "fanout": fanout,
     "map": map_,
+    "map.memory": map_memory,
+    "map.memory.aio": map_memory_async,
     "chain": chain,
     "loop": loop,
     "layers": layers,

@@ -6,11 +6,13 @@ No option is set that a user would not set for such a workflow, and no private d
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.floor import LAYERS, MIXED_THREADS, SHORT_SLEEP, SLEEP, loop_warm_up, sleeping_seconds
 from benchmarks.probes import Heartbeat, Sample, Tally, memory_bytes
+from benchmarks.windows import BOUND, async_parcels, parcels
 from graflow_async import Task, TaskExecutionContext, Workflow, chain, parallel, task
 
 if TYPE_CHECKING:
@@ -157,6 +159,37 @@ async def map_(count: int) -> Sample:
     return {"seconds": seconds}
 
 
+async def map_memory(count: int) -> Sample:
+    """Measure what a map over a generator of `count` items takes at its worst moment, beyond its results."""
+    return await _map_memory(count, parcels)
+
+
+async def map_memory_async(count: int) -> Sample:
+    """Measure the same over an async generator."""
+    return await _map_memory(count, async_parcels)
+
+
+async def _map_memory(count: int, source: Callable[[int], Any]) -> Sample:
+    tally = Tally()
+
+    @task
+    async def leaf(parcel: bytes) -> int:
+        await asyncio.sleep(0)
+        tally.ran += 1
+        return len(parcel)
+
+    @task(inject_context=True)
+    async def parent(ctx: TaskExecutionContext) -> float:
+        await ctx.map(leaf, source(BOUND), max_concurrency=BOUND)
+        before = memory_bytes()[0]
+        results = await ctx.map(leaf, source(count), max_concurrency=BOUND)
+        return memory_bytes()[1] - before - sys.getsizeof(results)
+
+    peak = await Workflow("map", parent).run()
+    tally.expect(count + BOUND)
+    return {"peak": peak}
+
+
 async def _static(make: Callable[[Callable[[], Coroutine[Any, Any, None]]], Workflow], count: int) -> Sample:
     tally = Tally()
 
@@ -259,6 +292,8 @@ async def memory_loop(count: int) -> Sample:
 SCENARIOS: dict[str, Callable[[int], Coroutine[Any, Any, Sample]]] = {
     "fanout": fanout,
     "map": map_,
+    "map.memory": map_memory,
+    "map.memory.aio": map_memory_async,
     "chain": chain_,
     "loop": loop,
     "layers": layers,

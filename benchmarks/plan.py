@@ -30,7 +30,7 @@ CASES = (
     Case(
         "fanout", "one task makes N children at run time, then a successor", (1_000, 10_000, 100_000), (1_000, 10_000)
     ),
-    Case("map", "ctx.map over N items, against TaskGroup", (1_000, 10_000, 100_000), (1_000,)),
+    Case("map", "ctx.map over N items, against TaskGroup", (1_000, 10_000, 100_000), (1_000, 10_000)),
     Case("chain", "N distinct tasks in a row", (1_000, 10_000, 100_000), (1_000, 10_000)),
     Case("loop", "one task that asks for its next turn N times", (1_000, 10_000, 100_000), (10_000,)),
     Case("layers", "20 layers of N / 20 tasks, group after group", (1_000, 4_000), (1_000, 4_000)),
@@ -50,6 +50,14 @@ CASES = (
         per_body=False,
     ),
     Case("cold", "a whole hello world process", (1,), (1,), "process", per_body=False),
+    Case(
+        "map.memory",
+        "MB that a map over a generator of N items takes beyond its results, 100 at once",
+        (100_000,),
+        (100_000,),
+        "memory",
+    ),
+    Case("map.memory.aio", "the same over an async generator", (100_000,), (100_000,), "memory"),
     Case("memory.finished", "bytes per finished child of a run that goes on", (100_000,), (20_000,), "memory"),
     Case("memory.sleeping", "bytes per task asleep", (10_000,), (10_000,), "memory"),
     Case("memory.loop", "bytes kept per iteration", (100_000,), (50_000,), "memory"),
@@ -67,6 +75,10 @@ class Must:
 MUSTS = {
     "fanout": Must(1.0, (1_000, 10_000, 100_000)),
     "fanout.growth": Must(1.7),
+    "map": Must(1.2, (10_000, 100_000)),
+    "map.growth": Must(1.4),
+    "map.memory": Must(20.0, (100_000,)),
+    "map.memory.aio": Must(20.0, (100_000,)),
     "chain": Must(0.7, (1_000, 10_000)),
     "loop": Must(0.5, (10_000,)),
     "layers": Must(1.3, (1_000, 4_000)),
@@ -83,6 +95,10 @@ MUSTS = {
     "memory.sleeping": Must(3_500.0),
     "memory.loop": Must(0.0),
 }
+
+
+GROWTH = {"fanout": (1_000, 100_000), "map": (10_000, 100_000)}
+"""Scenarios whose cost per task at the larger size is compared with that at the smaller."""
 
 
 def rounds_for(case: Case, size: int, *, quick: bool) -> int:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.plan import FLOOR, MUSTS, OURS, Case
+from benchmarks.plan import FLOOR, GROWTH, MUSTS, OURS, Case
 from benchmarks.probes import Sample
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ def _rounded_bytes(name: str) -> Callable[[Sample], float]:
 def measures_of(case: Case, size: int, samples: dict[str, list[Sample]]) -> list[Measure]:
     """Turn the samples of one case into its rows."""
     name = case.name
+    if name.startswith("map.memory"):
+        return [_measure(name, size, "MB", ABSOLUTE, samples, lambda sample: sample["peak"] / 1e6)]
     if case.where == "memory":
         rows = [_measure(name, size, "B", ABSOLUTE, samples, _rounded_bytes("kept"))]
         if name == "memory.finished":
@@ -118,17 +120,20 @@ def measures_of(case: Case, size: int, samples: dict[str, list[Sample]]) -> list
 
 
 def growth_of(rows: list[Measure]) -> list[Measure]:
-    """Return how much dearer a task of the largest fan-out is than one of the smallest, if both were measured."""
-    fanouts = {row.size: row for row in rows if row.key == "fanout" and not row.error}
-    small, large = fanouts.get(1_000), fanouts.get(100_000)
-    if small is None or large is None:
-        return []
-    growth = Measure("fanout.growth", large.size, "times", ABSOLUTE)
-    for side in (FLOOR, OURS):
-        low, high = small.middle(side), large.middle(side)
-        if low and high:
-            growth.samples[side] = [high / low]
-    return [growth]
+    """Return how much dearer a task is at a scenario's larger size than at its smaller, where both were measured."""
+    found: list[Measure] = []
+    for name, (few, many) in GROWTH.items():
+        measured = {row.size: row for row in rows if row.key == name and not row.error}
+        small, large = measured.get(few), measured.get(many)
+        if small is None or large is None:
+            continue
+        growth = Measure(f"{name}.growth", large.size, "times", ABSOLUTE)
+        for side in (FLOOR, OURS):
+            low, high = small.middle(side), large.middle(side)
+            if low and high:
+                growth.samples[side] = [high / low]
+        found.append(growth)
+    return found
 
 
 def failed(case: Case, size: int, error: str) -> list[Measure]:

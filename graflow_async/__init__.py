@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING, Any
 from ._lazy import lazily as _lazily
 from ._version import __version__
 from .channel import Channel, SyncChannel, SyncTypedChannel, TypedChannel
+from .checkpointer import Checkpointer
 from .compose import Chain, Expression, Group, ParallelGroup, chain, flatten, parallel
 from .context import ChildHandle, SyncHandle, SyncTaskExecutionContext, TaskExecutionContext, current_context
 from .errors import (
     BindingError,
     ChannelTypeError,
+    CheckpointCorruptError,
+    CheckpointError,
+    CheckpointTamperedError,
+    CheckpointVersionError,
+    CheckpointWriteError,
     ConfigError,
     CycleLimitExceededError,
     DefinitionError,
@@ -22,6 +28,7 @@ from .errors import (
     GraflowError,
     GraflowRuntimeError,
     GraflowWorkflowCanceledError,
+    GraphChangedError,
     GraphCompilationError,
     InternalError,
     InvalidTransitionError,
@@ -30,8 +37,14 @@ from .errors import (
     NotSerializableError,
     ParallelGroupError,
     ProcessDiedError,
+    RemoteTaskError,
+    RunLockedError,
+    SecurityError,
     StoreError,
+    TaskInterruptedError,
     TaskTimeoutError,
+    UnknownRunError,
+    UnsignedPayloadError,
 )
 from .flow import flow
 from .graph import Graph
@@ -45,6 +58,8 @@ from .task_decorator import task
 from .workflow import Workflow, workflow
 
 if TYPE_CHECKING:
+    from .checkpoints.file import FileCheckpointer
+    from .checkpoints.memory import MemoryCheckpointer
     from .events import (
         Emitted,
         Event,
@@ -62,33 +77,38 @@ if TYPE_CHECKING:
         TaskSkipped,
         TaskStarted,
     )
+    from .manager import CheckpointManager, RecordedRun
+    from .recovery import Frame, Plan, replay
+    from .stores.file import FileStore
 
-_events = _lazily("graflow_async.events")  # dataclasses are slow to make, and most programs listen to nothing
-_EVENTS = frozenset(
-    {
-        "Emitted",
-        "Event",
-        "EventsLost",
-        "GroupFinished",
-        "Progress",
-        "RunFinished",
-        "RunStarted",
-        "TaskCancelled",
-        "TaskCompleted",
-        "TaskEvent",
-        "TaskFailed",
-        "TaskIterated",
-        "TaskRetrying",
-        "TaskSkipped",
-        "TaskStarted",
-    }
-)
+# Loaded when they are first asked for: dataclasses are slow to make, and most programs keep no journal.
+_events = _lazily("graflow_async.events")
+_files = _lazily("graflow_async.checkpoints.file")
+_in_memory = _lazily("graflow_async.checkpoints.memory")
+_manager = _lazily("graflow_async.manager")
+_recovery = _lazily("graflow_async.recovery")
+_store = _lazily("graflow_async.stores.file")
+_LATE = {
+    **dict.fromkeys(("CheckpointManager", "RecordedRun"), _manager),
+    **dict.fromkeys(("Frame", "Plan", "replay"), _recovery),
+    "FileCheckpointer": _files,
+    "FileStore": _store,
+    "MemoryCheckpointer": _in_memory,
+    **dict.fromkeys(
+        (
+            *("Emitted", "Event", "EventsLost", "GroupFinished", "Progress", "RunFinished", "RunStarted"),
+            *("TaskCancelled", "TaskCompleted", "TaskEvent", "TaskFailed", "TaskIterated", "TaskRetrying"),
+            *("TaskSkipped", "TaskStarted"),
+        ),
+        _events,
+    ),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Give the events, loaded when they are first asked for."""
-    if name in _EVENTS:
-        return getattr(_events, name)
+    """Give what is loaded when it is first asked for."""
+    if name in _LATE:
+        return getattr(_LATE[name], name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -99,6 +119,13 @@ __all__ = [
     "Change",
     "Channel",
     "ChannelTypeError",
+    "CheckpointCorruptError",
+    "CheckpointError",
+    "CheckpointManager",
+    "CheckpointTamperedError",
+    "CheckpointVersionError",
+    "CheckpointWriteError",
+    "Checkpointer",
     "ChildHandle",
     "Clock",
     "ConfigError",
@@ -110,10 +137,14 @@ __all__ = [
     "EventsLost",
     "Executor",
     "Expression",
+    "FileCheckpointer",
+    "FileStore",
+    "Frame",
     "GraflowError",
     "GraflowRuntimeError",
     "GraflowWorkflowCanceledError",
     "Graph",
+    "GraphChangedError",
     "GraphCompilationError",
     "Group",
     "GroupFinished",
@@ -125,17 +156,23 @@ __all__ = [
     "Mapped",
     "MaxStepsExceededError",
     "MemberResult",
+    "MemoryCheckpointer",
     "MemoryStore",
     "NotSerializableError",
     "ParallelGroup",
     "ParallelGroupError",
+    "Plan",
     "ProcessDiedError",
     "Progress",
     "Rate",
+    "RecordedRun",
+    "RemoteTaskError",
     "RetryPolicy",
     "Run",
     "RunFinished",
+    "RunLockedError",
     "RunStarted",
+    "SecurityError",
     "StoreError",
     "SyncChannel",
     "SyncHandle",
@@ -147,6 +184,7 @@ __all__ = [
     "TaskEvent",
     "TaskExecutionContext",
     "TaskFailed",
+    "TaskInterruptedError",
     "TaskIterated",
     "TaskRetrying",
     "TaskSkipped",
@@ -154,6 +192,8 @@ __all__ = [
     "TaskTimeoutError",
     "TaskWrapper",
     "TypedChannel",
+    "UnknownRunError",
+    "UnsignedPayloadError",
     "Workflow",
     "__version__",
     "at_least",
@@ -163,6 +203,7 @@ __all__ = [
     "flatten",
     "flow",
     "parallel",
+    "replay",
     "task",
     "unmapped",
     "workflow",

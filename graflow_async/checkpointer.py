@@ -31,6 +31,7 @@ class Kind(IntEnum):
     CHECKPOINT = 10  # JSON: a named checkpoint was taken here
     FINISHED = 11  # JSON: how the run ended
     FORKED = 12  # JSON: where the records before this one came from
+    KEPT = 13  # results of tasks that need not run again although the workflow has changed
 
 
 class Record(NamedTuple):
@@ -96,12 +97,13 @@ class Log(Protocol):
         """
         ...
 
-    async def save(self, name: str, path: str | None = None) -> str:
-        """Copy everything appended so far into a checkpoint of that name that stands for itself, and give its place.
+    async def save(self, name: str, path: str | None = None, upto: int | None = None) -> str:
+        """Copy what was appended so far into a checkpoint of that name that stands for itself, and give its place.
 
         Args:
             name: unique within the run; it becomes part of a file name.
             path: where the copy goes; None for a place next to the log.
+            upto: only the records numbered below this.
         """
         ...
 

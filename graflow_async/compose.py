@@ -5,6 +5,7 @@ Operators link to their operands instead of copying them, so that `expr = expr >
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .current import caller, open_block
@@ -233,8 +234,25 @@ ParallelGroup = Group
 
 
 def flatten(nested: Iterable[Iterable[T]]) -> list[T]:
-    """Join one level: `[[1, 2], [3]]` becomes `[1, 2, 3]`."""
-    return [item for inner in nested for item in inner]
+    """Join one level: `[[1, 2], [3]]` becomes `[1, 2, 3]`.
+
+    Raises:
+        TypeError: a text, bytes or a mapping in the place of a list: as a map does, it says how to mean its parts.
+    """
+    joined: list[T] = []
+    for inner in _level(nested, "flatten()"):
+        joined.extend(_level(inner, "flatten(): an element"))
+    return joined
+
+
+def _level(value: Iterable[T], what: str) -> Iterable[T]:
+    """Refuse what could be iterated, but hardly was meant to be."""
+    if isinstance(value, (str, bytes, bytearray, Mapping)):
+        kind = type(value).__name__  # pyright: ignore[reportUnknownArgumentType]
+        hint = "x.items() or x.values()" if isinstance(value, Mapping) else "[x], or list(x) for its parts"
+        message = f"{what} is a list or another iterable, not {kind}; write {hint}"
+        raise TypeError(message)
+    return value
 
 
 def chain(*parts: Expression) -> Chain:

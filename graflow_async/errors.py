@@ -16,6 +16,7 @@ The tree says whose move is next::
     │  ├─ MaxStepsExceededError
     │  ├─ GraflowWorkflowCanceledError
     │  ├─ TaskInterruptedError           a task that must not run twice was running when the process died
+    │  ├─ RemoteTaskError                stands for an exception that could not travel itself
     │  └─ ProcessDiedError
     ├─ CheckpointError               this run cannot be continued here
     │  ├─ UnknownRunError                there is no such run or file
@@ -236,6 +237,23 @@ class TaskInterruptedError(GraflowRuntimeError):
         )
         self.task_ids = tuple(task_ids)
         self.run_id = run_id
+
+
+class RemoteTaskError(GraflowRuntimeError):
+    """Stands for an exception that could not be pickled, or not be loaded again where it was needed.
+
+    Attributes:
+        type_name: module and name of the exception's own type.
+        message: its text.
+        traceback: its traceback as text, empty if it had none.
+    """
+
+    def __init__(self, type_name: str, message: str, traceback: str = "") -> None:
+        """Say what the exception said."""
+        super().__init__(f"{type_name}: {message}")
+        self.type_name = type_name
+        self.message = message
+        self.traceback = traceback
 
 
 class CheckpointError(GraflowError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
+from .checkpointer import Checkpointer
 from .errors import ConfigError
 from .policy import Rate, require_count, require_number
 from .protocols import Clock, Executor
@@ -12,8 +13,26 @@ from .store import KeyValueStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from os import PathLike
 
+DURABILITIES = ("process", "fsync", "async", "exit")
 RESERVED_LIMITS = frozenset({"threads", "run"})
+CHILD_OPTIONS = ("inputs", "start_node", "timeout")
+RUN_WIDE = frozenset(
+    {
+        "channel_backend",
+        "checkpoint_dir",
+        "checkpointer",
+        "durability",
+        "feedback",
+        "progress",
+        "queue_backend",
+        "redis_url",
+        "secret_keys",
+        "worker_timeout",
+    }
+)
+"""What a whole run may be given beside its `RunOptions`; a child run has its parent's."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -28,6 +47,10 @@ class RunOptions(TypedDict, total=False):
     cancel_grace: float
     executor: Any
     store: KeyValueStore | None
+    checkpoint_dir: str | PathLike[str] | None
+    checkpointer: Checkpointer | None
+    durability: str
+    secret_keys: Any
     run_id: str | None
     listeners: Sequence[Any]
     clock: Clock | None
@@ -48,21 +71,36 @@ def check_options(options: RunOptions) -> None:
         value: Any = options.get(name)
         if value is not None:
             require_count(name, value, least=1)
-    timeout = options.get("timeout")
-    if timeout is not None:
-        require_number("timeout", timeout, exclusive=True)
+    _check_timeout(options.get("timeout"))
     require_number("cancel_grace", options.get("cancel_grace", 10.0))
     for name, limit in (options.get("limits") or {}).items():
         _check_limit(name, limit)
-    inputs: Any = options.get("inputs")
-    keys = inputs
-    if inputs is not None and not (isinstance(inputs, Mapping) and all(isinstance(key, str) for key in keys)):
-        message = f"inputs is a mapping of parameter names to values, not {inputs!r}"
+    _check_inputs(options.get("inputs"))
+    durability = options.get("durability", "process")
+    if durability not in DURABILITIES:
+        message = f"durability is one of {', '.join(map(repr, DURABILITIES))}, not {durability!r}"
         raise ConfigError(message)
     run_id: Any = options.get("run_id")
     if run_id is not None and (not isinstance(run_id, str) or not run_id or not run_id.isprintable()):
         message = f"run_id is a printable, non-empty text, not {run_id!r}"
         raise ConfigError(message)
+
+
+def check_child_options(inputs: Any, timeout: Any, others: Mapping[str, Any]) -> None:
+    """Refuse options of a child run that make no sense: what belongs to the whole run cannot change inside it.
+
+    Raises:
+        ConfigError: an option of the whole run, an unknown name, or a value that makes no sense.
+    """
+    for name in others:
+        known = f"a child run takes {', '.join(CHILD_OPTIONS)}"
+        if name in RUN_WIDE or name in RunOptions.__annotations__:
+            message = f"{name} belongs to the whole run, of which a child run is a part: give it to that run; {known}"
+        else:
+            message = f"a child run has no option {name!r}; {known}"
+        raise ConfigError(message)
+    _check_timeout(timeout)
+    _check_inputs(inputs)
 
 
 def executors_of(given: Any) -> tuple[dict[str, Executor], str | None]:
@@ -91,6 +129,20 @@ def _check_executor(name: str, executor: Any) -> None:
     """Refuse what does not execute."""
     if not isinstance(executor, Executor):
         message = f"executor {name!r} needs name, execute(job) and aclose(); {executor!r} has not"
+        raise ConfigError(message)
+
+
+def _check_timeout(timeout: Any) -> None:
+    """Refuse a timeout that makes no sense."""
+    if timeout is not None:
+        require_number("timeout", timeout, exclusive=True)
+
+
+def _check_inputs(inputs: Any) -> None:
+    """Refuse inputs that are no parameters by name."""
+    keys = inputs
+    if inputs is not None and not (isinstance(inputs, Mapping) and all(isinstance(key, str) for key in keys)):
+        message = f"inputs is a mapping of parameter names to values, not {inputs!r}"
         raise ConfigError(message)
 
 

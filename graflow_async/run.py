@@ -6,44 +6,46 @@ import asyncio
 import logging
 import os
 from contextvars import copy_context
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from ._core.commands import Finish
 from ._core.events import RunStarted, StopRequested
-from ._core.gate import Gate
 from ._core.run_state import RunState
-from ._core.state import Instance
 from ._lazy import lazily
-from ._runtime.bodies import Bodies
-from ._runtime.link import Link, route_of
+from ._runtime.limits import Limits, new_state
+from ._runtime.link import route_of
 from ._runtime.scheduler import Scheduler
 from ._runtime.timers import LoopClock
 from .channel import Channel
-from .context import FlowContext, SyncTaskExecutionContext, TaskExecutionContext
-from .context.plain import idempotency_key
-from .current import open_block, running
-from .errors import GraflowRuntimeError, GraflowWorkflowCanceledError, TaskTimeoutError, note
-from .executors.pools import ProcessExecutor
-from .executors.threads import ThreadPool
+from .errors import (
+    CheckpointWriteError,
+    GraflowRuntimeError,
+    GraflowWorkflowCanceledError,
+    TaskTimeoutError,
+    note,
+)
 from .graph import Graph
-from .options import RunOptions, check_options, executors_of
-from .policy import Rate
-from .protocols import Job
+from .options import RunOptions, check_options
+from .protocols import Clock
+from .services import Services
 from .stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Mapping
-    from contextvars import Context
     from types import TracebackType
 
+    from ._runtime.history import History
     from ._runtime.listeners import EventLog, Notifier, Span, Timeline
     from .events import Event
+    from .keeping import Keeper
 
 
 logger = logging.getLogger("graflow_async.run")
 listening = lazily("graflow_async._runtime.listeners")
 _events = lazily("graflow_async.events")
+_history = lazily("graflow_async._runtime.history")
+_keeping = lazily("graflow_async.keeping")
+_journaled = lazily("graflow_async.stores.journaled")
 
 
 class Run:
@@ -64,6 +66,7 @@ class Run:
         options: RunOptions,
         *,
         watched: bool = True,
+        keeper: Keeper | None = None,
     ) -> None:
         """Check everything; nothing starts yet.
 
@@ -74,6 +77,7 @@ class Run:
             start_node: an id, a task, a list of them; None for all roots.
             options: the keyword arguments of the run.
             watched: keep the story for `events()` and `timeline()`.
+            keeper: keeps the run's journal, if it has one.
 
         Raises:
             ConfigError: an option makes no sense.
@@ -82,27 +86,25 @@ class Run:
         check_options(options)
         self.name = name
         self.graph = graph
-        self.run_id: str = options.get("run_id") or os.urandom(16).hex()
         self._options = options
-        self._provided = provided
-        self._route = route_of(graph, start_node)
-        self._state = RunState(self.run_id, graph, name, options.get("max_steps"))
-        self._state.root.services = self
+        self._keeper = keeper
+        history = keeper.history if keeper is not None else None
+        self._limits = Limits().changed_by(options) if history is None else history.limits
+        self._state = self._first_state(history)
+        self.run_id: str = self._state.run_id
+        self._start = start_node
+        self._route = route_of(graph, start_node) if self._state.root.phase == "new" else None
         self._status = "running"
         self._finish: Finish | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._threads: ThreadPool | None = None
-        self._executors, self._default_executor = executors_of(options.get("executor"))
-        self._executors.setdefault("process", ProcessExecutor())
+        self._services = Services(options, provided)
         self._timeline: Timeline | None = listening.Timeline() if watched else None
         self._log: EventLog | None = listening.EventLog(self.run_id) if watched else None
-        self._link: Link
         self._scheduler: Scheduler | None = None
         self._notifier: Notifier | None = None
         self._timeout_timer: Any = None
         self._is_failure_seen = False
         self._on_end: list[Callable[[Run], None]] = []
-        self._make_gates()
 
     # -- what the user asks -----------------------------------------------------------------------------------
 
@@ -124,7 +126,7 @@ class Run:
     @property
     def channel(self) -> Channel:
         """The channel that all tasks share."""
-        return self._link.channel(self._state.root)
+        return self._services.link.channel(self._state.root)
 
     def events(self) -> AsyncIterator[Event]:
         """Go through the story of the run from its start until its end; any number of readers may do so.
@@ -169,7 +171,11 @@ class Run:
     # -- life -------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Put the parts together and start."""
+        """Put the parts together and start.
+
+        Raises:
+            CheckpointError: the run's journal cannot be opened.
+        """
         if self._scheduler is not None:
             message = f"run {self.run_id!r} was started before; make a new one with wf.start()"
             raise GraflowRuntimeError(message)
@@ -179,53 +185,38 @@ class Run:
         listeners = [*(options.get("listeners") or ()), *([self._log, self._timeline] if self._log else [])]
         notifier: Notifier | None = listening.Notifier(self.run_id, clock.time, listeners) if listeners else None
         self._notifier = notifier
-        link = self._link = Link(
-            run_id=self.run_id,
-            store=options.get("store") or MemoryStore(),
-            clock=clock,
-            notifier=notifier,
-            threads=self._thread_pool,
-            executors=self._executors,
-            provided=self._provided,
-        )
-        context = _base_context()
-        bodies = Bodies(
-            context=context,
-            binders=link.binders,
-            clock=clock,
-            store=link.store,
-            threads=self._thread_pool,
-            executors=self._executors,
-            default_executor=self._default_executor,
-            new_face=partial(TaskExecutionContext, link),
-            context_for=self.context_for,
-            submit=self._submit,
-            job_for=self._job_for,
-            run_id=self.run_id,
-        )
-        scheduler = Scheduler(
-            self._state,
-            loop=loop,
-            clock=clock,
-            context=context,
-            begin=bodies.begin,
-            notifier=notifier,
-            cancel_grace=options.get("cancel_grace", 10.0),
-            validate=options.get("validate", False),
-        )
-        link.scheduler = self._scheduler = scheduler
-        scheduler.on_cancel = bodies.on_cancel = link.close_portals
-        bodies.lanes, bodies.watch, bodies.completed = scheduler.lanes, scheduler.watch, scheduler.completed
-        bodies.on_start = notifier.started if notifier is not None else None
-        link.check_graph(self.graph)
+        store = options.get("store") or MemoryStore()
+        keeper = self._keeper
+        if keeper is None:
+            scheduler = self._scheduler = self._services.open(self._state, clock, notifier, store)
+            await self._begin(scheduler, clock)
+            return
+        try:
+            journal = await keeper.open(self._state, self.name, self._limits, clock, self._start)
+            kept = _journaled.journaled(store, journal.note_write, clock.time)
+            recording = self._services.open_journaled(self._state, clock, notifier, kept)
+            keeper.attach(recording, self._services.link)
+            await keeper.restore(store, clock.time())
+        except BaseException:
+            await keeper.aclose(None)
+            raise
+        self._scheduler = recording
+        await self._begin(recording, clock)
+        if self._route is None:
+            keeper.restart(recording, clock.time())
+
+    async def _begin(self, scheduler: Scheduler, clock: Clock) -> None:
+        """Write the inputs and start what starts first."""
+        options = self._options
         for key, value in (options.get("inputs") or {}).items():
             await self.channel.set(key, value)
-        if notifier is not None:
-            notifier.run_started()
+        if self._notifier is not None:
+            self._notifier.run_started()
         timeout = options.get("timeout")
         if timeout is not None:
             self._timeout_timer = clock.call_later(timeout, self._too_late)
-        scheduler.submit(RunStarted(self._route))
+        if self._route is not None:
+            scheduler.submit(RunStarted(self._route))
         if self._log is not None:
             self._begin_closing()  # readers want to see the end, whether anybody awaits the run or not
 
@@ -258,7 +249,7 @@ class Run:
             await self._end()
             raise
         await self._end()
-        finish = scheduler.done.result()
+        finish = self._finish or scheduler.done.result()
         if finish.error is not None:
             self._is_failure_seen = True
             raise finish.error
@@ -289,15 +280,11 @@ class Run:
             self._timeout_timer.cancel()
         await scheduler.lanes.drained()
         scheduler.close()
-        for executor in self._executors.values():
-            try:
-                await executor.aclose()
-            except Exception:
-                logger.exception("executor %r failed to close", executor)
-        if self._threads is not None:
-            await self._threads.aclose()
+        await self._services.aclose()
         if finish.error is not None and not isinstance(finish.error, GraflowWorkflowCanceledError):
             note(finish.error, f"graflow_async: it ended run {self.run_id} of workflow {self.name!r}")
+        if self._keeper is not None:
+            finish = await self._close_journal(self._keeper, finish)
         self._finish = finish
         self._status = finish.kind
         if self._notifier is not None:
@@ -308,58 +295,21 @@ class Run:
         for callback in self._on_end:
             callback(self)
 
+    async def _close_journal(self, keeper: Keeper, finish: Finish) -> Finish:
+        """Write how the run ended; a run whose end cannot be written has failed."""
+        try:
+            await keeper.aclose(finish.kind)
+        except CheckpointWriteError as error:
+            return finish if finish.error is not None else Finish("failed", None, error)
+        return finish
+
     # -- parts ------------------------------------------------------------------------------------------------
 
-    def _make_gates(self) -> None:
-        """Make the gates of the run's limits."""
-        state, options = self._state, self._options
-        state.gates["threads"] = Gate("threads", options.get("max_threads", 40))
-        for name, limit in (options.get("limits") or {}).items():
-            state.gates[name] = Gate(name, limit.count, limit.per) if isinstance(limit, Rate) else Gate(name, limit)
-        most = options.get("max_concurrency")
-        if most is not None:
-            state.gates["run"] = Gate("run", most)
-            state.base = (state.gates["run"],)
-
-    def _submit(self, event: Any) -> None:
-        """Pass a fact on."""
-        if self._scheduler is not None:
-            self._scheduler.submit(event)
-
-    def _thread_pool(self) -> ThreadPool:
-        """Give the thread pool, made at first use."""
-        if self._threads is None:
-            self._threads = ThreadPool()
-        return self._threads
-
-    def context_for(self, instance: Instance) -> TaskExecutionContext | SyncTaskExecutionContext:
-        """Make the context of a body, once."""
-        face: Any = instance.face
-        if face is None:
-            if instance.kind == "async":
-                face = TaskExecutionContext(self._link, instance)
-            elif instance.task.definition.is_flow:
-                face = FlowContext(self._link, instance)
-            else:
-                face = SyncTaskExecutionContext(self._link, instance)
-            instance.face = face
-        return face
-
-    def _job_for(
-        self, instance: Instance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Job:
-        """Make the job of a body that runs elsewhere."""
-        return Job(
-            self.run_id,
-            instance.id,
-            instance.key,
-            func,
-            args,
-            kwargs,
-            attempt=instance.attempt,
-            turn=instance.turn,
-            idempotency_key=idempotency_key(self.run_id, instance),
-        )
+    def _first_state(self, history: History | None) -> RunState:
+        """Give the state to begin with: a fresh one, or that of the recorded run."""
+        if history is not None:
+            return history.state
+        return new_state(self._options.get("run_id") or os.urandom(16).hex(), self.graph, self.name, self._limits)
 
     def _too_late(self) -> None:
         """End a run that takes longer than its timeout."""
@@ -369,12 +319,5 @@ class Run:
             f"run {self.run_id} of workflow {self.name!r} took longer than its timeout of "
             f"{self._options.get('timeout')} s; running: {shown or 'nothing'}"
         )
-        self._submit(StopRequested("failed", error))
-
-
-def _base_context() -> Context:
-    """Copy the caller's contextvars for the tasks of a run; no block is open there, and nothing runs yet."""
-    context = copy_context()
-    context.run(open_block.set, None)
-    context.run(running.set, None)
-    return context
+        if self._scheduler is not None:
+            self._scheduler.submit(StopRequested("failed", error))

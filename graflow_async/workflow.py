@@ -10,10 +10,11 @@ from ._lazy import lazily
 from .builder import build_graph
 from .compose import Chain, Expression, Group, set_alone
 from .current import Block, caller, open_block
-from .definition import check_id
+from .definition import Definition, check_id
+from .drawn import Drawn
 from .errors import ConfigError, DuplicateTaskError, GraflowRuntimeError
 from .graph import Graph
-from .options import RunOptions
+from .options import RunOptions, check_options
 from .run import Run
 from .task import Mapped, Task, is_mapped, is_task
 
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
+    from .recovery import Plan
 
-draw = lazily("graflow_async.draw")
 config = lazily("graflow_async.config")
+_keeping = lazily("graflow_async.keeping")
+_recovery = lazily("graflow_async.recovery")
 
 
-class Workflow:
+class Workflow(Drawn):
     """A named graph of tasks. One workflow can run many times, also at once; running never changes it."""
 
     def __init__(self, name: str, expression: Expression | None = None) -> None:
@@ -226,6 +229,68 @@ class Workflow:
             return parent.block(call)
         return asyncio.run(call())
 
+    async def resume(
+        self,
+        source: str | PathLike[str],
+        *,
+        allow_changes: bool = False,
+        interrupted: Mapping[str, Any] | str | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Any:
+        """Go on with a recorded run, or with a named checkpoint, and give its value.
+
+        What had completed is not run again, what was in flight starts again; the tasks that made the run fail are tried
+        again. A run that has completed gives its recorded value.
+
+        Args:
+            source: the run's id, or the path of a checkpoint: where that run is not recorded here itself, it goes on
+                under its own id, else as a run of its own.
+            allow_changes: go on although the workflow is another one: keep what is still valid, run the rest.
+            interrupted: what to do with tasks that have `on_crash="fail"` and had begun: "retry", or id -> result.
+            options: those of `run`; where the run is kept is told by `checkpoint_dir` or `checkpointer` (else files in
+                `./checkpoints`). Limits that are not given stay as they were.
+
+        Raises:
+            UnknownRunError: there is no such run or checkpoint.
+            RunLockedError: it is running elsewhere.
+            GraphChangedError: the workflow has changed, and `allow_changes` is not set.
+            TaskInterruptedError: a task that must not run twice had begun.
+            CheckpointError: the records cannot be used here.
+            BaseException: as `run`.
+        """
+        return await _recovery.resume(self, str(source), options, allow_changes=allow_changes, interrupted=interrupted)
+
+    async def fork(
+        self, source: str | PathLike[str], at: int | str | None = None, **options: Unpack[RunOptions]
+    ) -> Any:
+        """Run a new run that begins with what another one had recorded up to a step, and give its value.
+
+        Args:
+            source: a run's id, or the path of a checkpoint.
+            at: how many steps (bodies that returned) are taken over, or the id of the task whose last step is the last
+                one; None for all.
+            options: those of `run`; `inputs` are written into the new run's channel.
+
+        Raises:
+            ConfigError: there is no such step.
+            BaseException: as `resume`.
+        """
+        return await _recovery.fork(self, str(source), at, options)
+
+    async def plan(self, source: str | PathLike[str], **options: Unpack[RunOptions]) -> Plan:
+        """Say what `resume` would keep, what is stale because code or graph have changed, and what would run.
+
+        Raises:
+            UnknownRunError: there is no such run or checkpoint.
+            CheckpointError: the records cannot be used here.
+        """
+        return await _recovery.plan(self, str(source), options)
+
+    @property
+    def templates(self) -> Mapping[str, Definition]:
+        """The definitions that belong to the workflow, those that are no nodes of its graph included."""
+        return {task.definition.id: task.definition for task in self._ids.values()}
+
     def get_result(self, task_id: str, default: Any = None) -> Any:
         """Give a task's result: of the current run inside a task, else of the last finished run."""
         parent = caller()
@@ -239,57 +304,19 @@ class Workflow:
         if not graph.table and isinstance(start_node, Expression):
             graph = build_graph([start_node])
             start_node = None
-        run = Run(self.name, graph, self._provided, start_node, options, watched=watched)
-        run.on_end(self._remember)
+        keeper = None
+        if options.get("checkpointer") is not None or options.get("checkpoint_dir") is not None:
+            check_options(options)
+            keeper = _keeping.new_keeper(options, self.templates)
+        run = Run(self.name, graph, self._provided, start_node, options, watched=watched, keeper=keeper)
+        run.on_end(self.remember)
+        if keeper is not None:
+            _recovery.remember(run.run_id, self)
         return run
 
-    def _remember(self, run: Run) -> None:
+    def remember(self, run: Run) -> None:
         """Keep the last finished run for `get_result`."""
         self._last = run
-
-    # -- looking at it ----------------------------------------------------------------------------------------
-
-    def to_mermaid(self) -> str:
-        """Draw the graph as Mermaid text."""
-        return draw.to_mermaid(self.graph)
-
-    def to_dot(self) -> str:
-        """Draw the graph in Graphviz's language."""
-        return draw.to_dot(self.graph, self.name)
-
-    def to_ascii(self) -> str:
-        """Draw the graph as plain text."""
-        return draw.to_ascii(self.graph)
-
-    def to_svg(self) -> str:
-        """Draw the graph as SVG."""
-        return draw.to_svg(self.graph, self.name)
-
-    def show_info(self) -> None:
-        """Print name, size, drawing and cycles."""
-        graph = self.graph
-        print(f"=== Workflow {self.name} ===")
-        print(f"{len(graph.nodes)} nodes, {len(graph.edges)} edges")
-        print(self.to_ascii())
-        cycles = graph.cycles
-        print("cycles: " + ("none" if not cycles else "; ".join(" -> ".join(cycle) for cycle in cycles)))
-
-    def visualize_dependencies(self) -> None:
-        """Print one line for each node with what follows it."""
-        graph = self.graph
-        print(f"=== Dependencies of {self.name} ===")
-        for node in graph.nodes:
-            after = graph.successors(node)
-            print(f"{node} >> {', '.join(after)}" if after else f"{node} (nothing follows)")
-
-    def _repr_html_(self) -> str:
-        """Draw the graph in a notebook."""
-        return draw.to_html(self.graph, self.name)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """Give a notebook the drawing in the forms that it can choose from."""
-        _ = include, exclude
-        return {"image/svg+xml": self.to_svg(), "text/html": self._repr_html_(), "text/plain": self.to_ascii()}
 
     def __repr__(self) -> str:
         """Show the name and the size."""

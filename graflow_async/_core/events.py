@@ -80,12 +80,13 @@ class Called:
 
 
 class RunCalled:
-    """A running body asks for a child run."""
+    """A running body asks for a child run; `about` is opaque to the machine: what the shell needs to serve it."""
 
-    __slots__ = ("graph", "handle", "key", "name", "route")
+    __slots__ = ("about", "graph", "handle", "key", "name", "route")
 
-    def __init__(self, key: int, graph: Graph, route: Route, name: str, handle: Any) -> None:
+    def __init__(self, key: int, graph: Graph, route: Route, name: str, handle: Any, about: Any = None) -> None:
         """Keep what is asked for. The scope gets the next key."""
+        self.about = about
         self.key = key
         self.graph = graph
         self.route = route
@@ -135,13 +136,14 @@ class CancelRequested:
 
 
 class Taken:
-    """A lane has taken the next child of a batch (by the key of its first child)."""
+    """A lane has taken children of a batch (by the key of its first child): the next one, or all before `until`."""
 
-    __slots__ = ("first",)
+    __slots__ = ("first", "until")
 
-    def __init__(self, first: int) -> None:
-        """Keep which batch."""
+    def __init__(self, first: int, until: int | None = None) -> None:
+        """Keep which batch, and how many of its children have been taken by now."""
         self.first = first
+        self.until = until
 
 
 class HandleDropped:

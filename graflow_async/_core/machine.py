@@ -200,7 +200,9 @@ class Machine(Jumps):
         if batch is None:
             message = f"there is no batch {event.first} to take a child from"
             raise InvalidTransitionError(message)
-        self.state.take(batch)
+        until = batch.taken + 1 if event.until is None else event.until
+        while batch.taken < until:
+            self.state.take(batch)
 
     def _run_started(self, event: RunStarted) -> None:
         root = self.state.root

@@ -23,7 +23,7 @@ from ..store import MISSING, KeyValueStore
 from .binding import Binder
 from .caching import cache_key
 from .calls import ChildHandle
-from .isolation import as_coroutine, drive, first_step
+from .isolation import Returned, as_coroutine, drive, first_step, stepper
 from .lanes import Lane, Lanes, too_late
 from .ports import TaskContext, ThreadPort
 
@@ -74,6 +74,10 @@ class Bodies:
         self.watch: Callable[[int], None]
         self.on_cancel: Callable[[int], None]
         self.on_start: Callable[[Instance], None] | None = None
+        self._returned_now = Returned()
+        self._stepper: Generator[Any, Any, None]
+        self._step: Callable[[Any], Any]
+        self._new_stepper()
 
     def begin(self, lane: Lane, instance: Instance) -> Awaitable[None] | None:
         """Run a body as far as it goes without suspending.
@@ -112,43 +116,52 @@ class Bodies:
                 coro = as_coroutine(coro)
             running.set(instance)  # in the lane's context, of which the body gets a copy
             context = copy_context()
-            future = context.run(coro.send, None)
-        except StopIteration as stop:
-            face = instance.face
-            if face is None:
-                self.completed(instance, stop.value, None)
-            elif face.failures:
-                self._returned(lane, instance, stop.value)
-            else:
-                instance.face = None  # the two know each other: let go, so that both are freed at once
-                self.completed(instance, stop.value, face.wishes)
-            return None
+            future = context.run(self._step, coro)
         except BaseException as error:  # noqa: BLE001  # every end of a body becomes a fact for the machine
+            self._new_stepper()
             self._raised(lane, instance, error)
             return None
-        return self._suspended(lane, instance, coro, context, future)
+        returned = self._returned_now
+        if future is not returned:
+            rest = self._suspended(lane, instance, self._stepper, context, future)
+            self._new_stepper()
+            return rest
+        face = instance.face
+        if face is None:
+            self.completed(instance, returned.value, None)
+        elif face.failures:
+            self._returned(lane, instance, returned.value)
+        else:
+            instance.face = None  # the two know each other: let go, so that both are freed at once
+            self.completed(instance, returned.value, face.wishes)
+        return None
+
+    def _new_stepper(self) -> None:
+        """Replace a stepper that an exception has ended, or that stays with a body that has suspended."""
+        new: Any = stepper(self._returned_now)
+        new.send(None)
+        self._stepper, self._step = new, new.send
 
     @types.coroutine
     def _suspended(
-        self, lane: Lane, instance: Instance, coro: Any, context: Context, future: Any
+        self, lane: Lane, instance: Instance, steps: Any, context: Context, future: Any
     ) -> Generator[Any, Any, None]:
         """Drive a body that has suspended to its end, in one frame: thousands of them may wait at once."""
         self.lanes.suspend(lane, instance)
         timeout = instance.task.definition.timeout
         timer = self._arm(lane, instance, timeout) if timeout is not None else None
-        run, failed, value = context.run, None, None
+        run, returned, failed = context.run, self._returned_now, None
         try:
-            while True:
+            while future is not returned:
                 try:
                     value = yield future
                 except BaseException as error:  # noqa: BLE001  # whatever is thrown in belongs to the body
-                    future = run(coro.throw, error)
+                    future = run(steps.throw, error)
                 else:
-                    future = run(coro.send, value)
-        except StopIteration as stop:
-            value = stop.value
+                    future = run(steps.send, value)
+            value = returned.value
         except BaseException as error:  # noqa: BLE001  # every end of a body becomes a fact for the machine
-            failed = error
+            failed, value = error, None
         if timer is not None:
             timer.cancel()
         if not lane.abandoned:

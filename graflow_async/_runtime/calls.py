@@ -1,38 +1,43 @@
-"""Children that a body calls while it runs: handles to single ones, maps over many, child runs."""
+"""Children that a body calls while it runs: handles to single ones, and maps over many."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sized
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .._core.events import Called, CancelRequested, HandleDropped
 from .._core.state import Instance
-from ..errors import BindingError, GraflowRuntimeError, note
-from ..task import Task, Unmapped
+from .._core.wishes import Child
+from ..errors import GraflowRuntimeError, note
+from ..task import Task
+from .recorded import Handle, RecordedChild, identity_of
 from .scheduler import Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 T = TypeVar("T")
-Items = list[tuple[Task[Any, Any], int]]
+Items = list[tuple[Task[Any, Any], int]] | list[Child]
+"""Items of a map that start together: tasks with their automatic numbers, or children if handles are to be awaited."""
 
-_new = object.__new__
 GENERATOR_WINDOW = 1000
 CHUNK = 256
 TIME_SLICE = 0.005
 
 
-class ChildHandle(Generic[T]):
+class ChildHandle(Handle[T]):
     """A child that was started with `ctx.submit`: await it, ask it, cancel it, pass it on as an argument."""
 
     is_bulk = False
 
     def __init__(self, scheduler: Scheduler, parent: Instance, name: str, failures: list[ChildHandle[Any]]) -> None:
-        """Stand for a child that is about to start; a failure nobody looks at ends up in `failures`."""
+        """Stand for a child that is about to start; a failure nobody looks at ends up in `failures`.
+
+        A journal gives it a `number`. `known_as` is the receiver that the machine knows: another one if the child was
+        called in an earlier life of its parent.
+        """
         self._scheduler = scheduler
         self._parent = parent
         self._name = name
@@ -42,7 +47,14 @@ class ChildHandle(Generic[T]):
         self._waiters: list[asyncio.Future[None]] = []
         self._callbacks: list[Callable[[ChildHandle[T]], None]] = []
         self.key = -1
+        self.number: int | None = None
+        self.known_as: Any = self
         self.is_seen = False
+
+    @property
+    def child(self) -> ChildHandle[T]:
+        """This handle."""
+        return self
 
     def deliver(self, index: int, kind: str, value: Any) -> None:  # noqa: ARG002  # one child, one position
         """Take the child's end."""
@@ -92,11 +104,15 @@ class ChildHandle(Generic[T]):
         """Say whether the child was cancelled."""
         return self._kind == "cancelled"
 
+    def succeeded(self) -> bool:
+        """Say whether the child has ended with a value."""
+        return self._kind == "value"
+
     def cancel(self) -> bool:
         """Cancel the child; False if it has ended already."""
         if self._kind:
             return False
-        self._scheduler.submit(CancelRequested(self.key, self))
+        self._scheduler.submit(CancelRequested(self.key, None if self.known_as.is_bulk else self.known_as))
         return True
 
     def add_done_callback(self, callback: Callable[[ChildHandle[T]], None]) -> None:
@@ -129,11 +145,15 @@ class ChildHandle(Generic[T]):
 
     async def shared_by(self, instance: Instance) -> T:
         """Wait for the child's value on behalf of another body, to which the child does not belong."""
+        await self.end_for(instance)
+        return self.result()
+
+    async def end_for(self, instance: Instance) -> None:
+        """Wait for the child's end on behalf of a body, however it ends."""
         if not self._kind:
             waiter = self._scheduler.loop.create_future()
             self._waiters.append(waiter)
             await self._scheduler.park(instance, waiter)
-        return self.result()
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Wait for the child's value."""
@@ -159,6 +179,8 @@ class MapCall:
         self.pending = 0
         self.failure: tuple[int, BaseException] | None = None
         self.on_failure: Callable[[], object] | None = None
+        self.number: int | None = None
+        self._adopted: list[RecordedChild] = []
 
     def deliver(self, index: int, kind: str, value: Any) -> None:
         """Take the end of an item."""
@@ -177,16 +199,42 @@ class MapCall:
             self.results[index] = error
         elif self.failure is None:
             self.failure = (index, error)
-            self._scheduler.submit(HandleDropped(self))
+            self.drop()
             if self.on_failure is not None:
                 self.on_failure()
 
-    def start(self, tasks: list[tuple[Task[Any, Any], int]]) -> None:
+    def start(self, items: Items) -> None:
         """Start items."""
         index = len(self.results)
-        self.results.extend([None] * len(tasks))
-        self.pending += len(tasks)
-        self._scheduler.submit(Called(self._parent.key, self, index, tasks=tasks))
+        self.results.extend([None] * len(items))
+        self.pending += len(items)
+        recorded = self._scheduler.recorded
+        if recorded is None or not recorded.knows(self._parent.key):
+            self._call(items, index)
+            return
+        for position, item in enumerate(items):  # called in an earlier life, perhaps
+            child = item if isinstance(item, Child) else Child(*item)
+            found = recorded.claim(self._parent.key, *identity_of(child))
+            if found is None:
+                self._call([item], index + position)  # pyright: ignore[reportArgumentType]  # of the same kind as before
+            else:
+                self._adopted.append(found)
+                found.give_to(self, index + position)
+
+    def _call(self, items: Items, index: int) -> None:
+        key = self._parent.key
+        if items and items[0].__class__ is Child:
+            event = Called(key, self, index, children=cast("list[Child]", items))
+        else:
+            event = Called(key, self, index, tasks=cast("list[tuple[Task[Any, Any], int]]", items))
+        self._scheduler.submit(event)
+
+    def drop(self) -> None:
+        """Tell that the items are no longer wanted."""
+        self._scheduler.submit(HandleDropped(self))
+        for child in self._adopted:
+            if not child.kind:
+                self._scheduler.submit(CancelRequested(child.key))
 
     async def until(self, pending: int) -> None:
         """Wait until at most `pending` items have not ended, or one has failed."""
@@ -209,7 +257,7 @@ async def run_map(
             await _feed(scheduler, pulls, call, room)
         await call.until(0)
     except BaseException:
-        scheduler.submit(HandleDropped(call))
+        call.drop()
         await _settled(call)
         raise
     if call.failure is not None:
@@ -263,130 +311,3 @@ async def _settled(call: MapCall) -> None:
         except asyncio.CancelledError:
             if not call.pending:
                 raise
-
-
-class Pulls:
-    """Zips the arguments of a map, item by item."""
-
-    def __init__(self, task: Task[Any, Any], iterables: tuple[Any, ...], fixed: dict[str, Any]) -> None:
-        """Look at the arguments before anything starts.
-
-        Raises:
-            BindingError: text or a mapping by position, nothing to map over, or unequal lengths.
-        """
-        self._task = task
-        self._keywords = {**(task.kwargs or {}), **fixed} or None
-        self._arguments = [_argument(task, value) for value in iterables]
-        mapped = [value for is_mapped, value in self._arguments if is_mapped]
-        if not mapped:
-            message = f"nothing to map {task!r} over: pass at least one iterable by position"
-            raise BindingError(message)
-        self.is_async = any(isinstance(value, AsyncIterable) for value in mapped)
-        sizes = [len(value) if isinstance(value, Sized) else None for value in mapped]
-        known = {size for size in sizes if size is not None}
-        if len(known) > 1:
-            lengths = [size for size in sizes if size is not None]
-            message = f"map over {task!r}: the iterables have lengths {lengths}; they must be equal"
-            raise BindingError(message)
-        self.is_sized = None not in sizes
-        task.definition.plan.check(task.args + (None,) * len(self._arguments), self._keywords)
-
-    def chunks(self, room: list[int], count: Callable[[str, int], int]) -> Iterator[Items]:
-        """Give lists of items, each of at most `room[0]`."""
-        sources = [iter(cast("Iterable[Any]", v)) if m else None for m, v in self._arguments]
-        name = self._task.definition.id
-        if len(sources) == 1:
-            rows = zip(
-                cast("Iterator[Any]", sources[0]), strict=False
-            )  # the usual case: one iterable, nothing to compare
-            while taken := list(islice(rows, room[0])):
-                first = count(name, len(taken))
-                yield [(self._bound(values), number) for number, values in enumerate(taken, first)]
-            return
-        while True:
-            chunk: list[tuple[Any, ...]] = []
-            while len(chunk) < room[0]:
-                values = self._row([next(s, _END) if s is not None else None for s in sources])
-                if values is None:
-                    break
-                chunk.append(values)
-            if not chunk:
-                return
-            first = count(name, len(chunk))
-            yield [(self._bound(values), number) for number, values in enumerate(chunk, first)]
-
-    async def achunks(self, count: Callable[[str, int], int]) -> AsyncIterator[Items]:
-        """Do the same where an iterable is asynchronous, one item at a time."""
-        sources: list[Any] = [_aiter(v) if m else None for m, v in self._arguments]
-        try:
-            while True:
-                values = self._row([await _anext(s) if s is not None else None for s in sources])
-                if values is None:
-                    return
-                yield [(self._bound(values), count(self._task.definition.id, 1))]
-        finally:
-            for source in sources:
-                close = getattr(source, "aclose", None)
-                if close is not None:
-                    await close()
-
-    def _row(self, pulled: list[Any]) -> tuple[Any, ...] | None:
-        """Put one item's arguments together; None at the common end."""
-        ended = [value is _END for (is_mapped, _), value in zip(self._arguments, pulled, strict=True) if is_mapped]
-        if any(ended):
-            if not all(ended):
-                message = f"map over {self._task!r}: one iterable ended before another; they must be equally long"
-                raise BindingError(message)
-            return None
-        return tuple(value if m else fixed for (m, fixed), value in zip(self._arguments, pulled, strict=True))
-
-    def _bound(self, values: tuple[Any, ...]) -> Task[Any, Any]:
-        """Bind one item."""
-        task = self._task
-        bound = cast("Task[Any, Any]", _new(Task))
-        bound.definition = task.definition
-        bound.args = task.args + values if task.args else values
-        bound.kwargs = self._keywords
-        bound._id = None  # pyright: ignore[reportPrivateUsage]
-        bound._is_method = False  # pyright: ignore[reportPrivateUsage]
-        return bound
-
-
-_END: Any = object()
-
-
-def _argument(task: Task[Any, Any], value: Any) -> tuple[bool, Any]:
-    """Say whether an argument is mapped over, and give what to use."""
-    if isinstance(value, Unmapped):
-        return False, value.value
-    if isinstance(value, (str, bytes, bytearray, Mapping)):
-        kind = type(value).__name__  # pyright: ignore[reportUnknownArgumentType]
-        message = (
-            f"map over {task!r}: a {kind} by position is ambiguous; "
-            "repeat it with unmapped(x), or map over its parts with list(x) (a dict: x.items())"
-        )
-        raise BindingError(message)
-    if isinstance(value, (Iterable, AsyncIterable)):
-        return True, value  # pyright: ignore[reportUnknownVariableType]
-    return False, value
-
-
-async def _aiter(value: Any) -> AsyncIterator[Any]:
-    """Iterate over anything, asynchronously; an async generator is closed when the map ends early."""
-    if isinstance(value, AsyncIterable):
-        source = aiter(cast("AsyncIterable[Any]", value))
-        try:
-            async for item in source:
-                yield item
-        finally:
-            close = getattr(source, "aclose", None)
-            if close is not None:
-                await close()
-    else:
-        for item in value:
-            yield item
-
-
-async def _anext(source: AsyncIterator[Any]) -> Any:
-    """Give the next item or the end mark."""
-    return await anext(source, _END)

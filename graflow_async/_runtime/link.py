@@ -9,21 +9,25 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from .._core.events import Called, RunCalled
+from .._core.events import Called, RunCalled, StopRequested
+from .._core.kinship import is_under
 from .._core.state import Instance, Scope, Status
 from .._core.wishes import Child
 from ..builder import build_graph
 from ..channel import Channel
 from ..compose import Expression
+from ..current import running
 from ..definition import PLAIN_KINDS, Definition
-from ..errors import ConfigError, GraflowRuntimeError
+from ..errors import ConfigError, GraflowRuntimeError, TaskTimeoutError
 from ..graph import Graph
-from ..protocols import Clock
+from ..protocols import Clock, TimerHandle
 from ..store import KeyValueStore, Peekable
 from ..task import Mapped, Task
 from .binding import Binder, Provided
-from .calls import GENERATOR_WINDOW, ChildHandle, MapCall, Pulls, run_map
-from .ports import Notifier, ThreadPort
+from .calls import GENERATOR_WINDOW, ChildHandle, MapCall, run_map
+from .ports import Memory, Notifier, ThreadPort
+from .pulls import Pulls
+from .recorded import identity_of
 from .scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -65,7 +69,7 @@ class Link:
         executors: Mapping[str, Any],
         provided: Mapping[str | type, Any],
     ) -> None:
-        """Take the services of the run; `scheduler` is set when it exists."""
+        """Take the services of the run; `scheduler` is set when it exists, and so is `memory` if there is a journal."""
         self.run_id = run_id
         self.store = store
         self.clock = clock
@@ -73,6 +77,7 @@ class Link:
         self.threads = threads
         self.executors = executors
         self.scheduler: Scheduler
+        self.memory: Memory | None = None
         self._channels: dict[tuple[int, str], Channel] = {}
         self._namespaces: dict[int, str] = {}
         self.binders: dict[int, Binder] = {0: self.new_binder(provided, Channel(store, run_id))}
@@ -128,6 +133,9 @@ class Link:
     def start(self, parent: Instance, child: Child, name: str, failures: list[Any]) -> ChildHandle[Any]:
         """Start a child of a running body."""
         handle: ChildHandle[Any] = ChildHandle(self.scheduler, parent, name, failures)
+        recorded = self.scheduler.recorded
+        if recorded is not None and recorded.adopt(parent.key, handle, *identity_of(child)):
+            return handle
         handle.key = self.scheduler.state.next_key
         simple = child.task is not None and not child.awaits_arguments
         tasks = [(child.task, child.number)] if simple and child.task is not None else None
@@ -146,8 +154,9 @@ class Link:
         bound = mapped.max_concurrency or (2**62 if pulls.is_sized else GENERATOR_WINDOW)
         room = [bound]
         call = MapCall(self.scheduler, parent, return_exceptions=mapped.return_exceptions)
-        source: Any = pulls.achunks(count) if pulls.is_async else pulls.chunks(room, count)
         async with self.scheduler.parked(parent):
+            await pulls.settle(parent)
+            source: Any = pulls.achunks(count) if pulls.is_async else pulls.chunks(room, count)
             try:
                 return await run_map(self.scheduler, source, call, room, mapped.task.definition.id)
             finally:
@@ -162,28 +171,65 @@ class Link:
         workflow: Runnable,
         start_node: Any,
         inputs: Mapping[str, Any],
+        timeout: float | None,
         number: int,
         failures: list[Any],
     ) -> Any:
-        """Run a workflow as a child run of a running body: its own results and channel, the same limits and events."""
+        """Run a workflow as a child run of a running body: its own results and channel, the same limits and events.
+
+        `timeout` is in seconds; past it the child run is cancelled, awaited, and fails.
+        """
         graph = workflow.graph
         self.check_graph(graph)
         route = route_of(graph, start_node)
         namespace = f"{self.run_id}/{parent.key}.{parent.turn}.{parent.attempt}.{number}"
-        channel = Channel(self.store, namespace)
-        for key, value in inputs.items():
-            await channel.set(key, value)
         handle: ChildHandle[Any] = ChildHandle(self.scheduler, parent, workflow.name, failures)
-        handle.key = self.scheduler.state.next_key
-        self._namespaces[handle.key] = namespace
-        self.binders[handle.key] = self.new_binder(workflow.provided, channel)
+        recorded = self.scheduler.recorded
+        is_known = recorded is not None and recorded.adopt(parent.key, handle, ("run", workflow.name, number), None)
+        if not is_known:
+            await self._set_inputs(Channel(self.store, namespace), inputs)
+            handle.key = self.scheduler.state.next_key
+        self.serve(handle.key, namespace, workflow.provided)
+        timer: TimerHandle | None = None
         try:
-            self.scheduler.submit(RunCalled(parent.key, graph, route, workflow.name, handle))
+            if not is_known:
+                about = (number, namespace, workflow.provided)
+                self.scheduler.submit(RunCalled(parent.key, graph, route, workflow.name, handle, about))
+            if timeout is not None:
+                timer = self.clock.call_later(timeout, partial(self._stop_late, handle, workflow.name, timeout))
             return await handle.wait()
         finally:
+            if timer is not None:
+                timer.cancel()
             handle.add_done_callback(lambda done: self._forget_run(done.key))
             if handle.done():
                 await self.store.clear(f"{namespace}:")
+
+    def serve(self, key: int, namespace: str, provided: Mapping[str | type, Any]) -> None:
+        """Let the tasks of a child run (by its key) find their channel, and what its workflow provides."""
+        self._namespaces[key] = namespace
+        self.binders[key] = self.new_binder(provided, Channel(self.store, namespace))
+
+    async def _set_inputs(self, channel: Channel, inputs: Mapping[str, Any]) -> None:
+        """Write the inputs of a child run; they stay although its parent has not completed."""
+        token = running.set(None)
+        try:
+            for key, value in inputs.items():
+                await channel.set(key, value)
+        finally:
+            running.reset(token)
+
+    def _stop_late(self, handle: ChildHandle[Any], name: str, timeout: float) -> None:
+        """End a child run that takes longer than its timeout."""
+        state = self.scheduler.state
+        scope = state.scopes.get(handle.key)
+        if scope is None:
+            return  # it has ended at this very moment
+        running = names_of([instance for instance in state.live.values() if is_under(instance, scope)])
+        error = TaskTimeoutError(
+            f"child run {name!r} in run {self.run_id} took longer than its timeout of {timeout} s; running: {running}"
+        )
+        self.scheduler.submit(StopRequested("failed", error, scope.key))
 
     def new_binder(self, provided: Mapping[str | type, Any], channel: Channel) -> Binder:
         """Make the binder of a run, which looks into its channel."""
@@ -223,8 +269,15 @@ class Link:
 
     # -- waiting and threads ----------------------------------------------------------------------------------
 
-    async def sleep(self, instance: Instance, seconds: float) -> None:
-        """Wait on the run's clock, holding no slot."""
+    async def sleep(self, instance: Instance, seconds: float, ordinal: int) -> None:
+        """Wait on the run's clock, holding no slot; `ordinal` numbers the waits of the attempt, to be found again."""
+        if self.memory is not None:
+            name = ("sleep", instance.attempt, ordinal)
+            until = (instance.steps or {}).get(name)
+            if until is None:
+                await self.memory.keep(instance, name, self.clock.time() + seconds, self.memory.position(instance))
+            else:
+                seconds = max(until - self.clock.time(), 0.0)
         future: asyncio.Future[None] = self.scheduler.loop.create_future()
         timer = self.clock.call_later(seconds, lambda: None if future.done() else future.set_result(None))
         try:
@@ -306,6 +359,13 @@ class Link:
             send(notifier)
         else:
             self.scheduler.loop.call_soon_threadsafe(send, notifier)
+
+
+def names_of(instances: Sequence[Instance]) -> str:
+    """Name instances in a line of text, the first ten of them."""
+    names = [instance.id for instance in instances]
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return (", ".join(names[:10]) or "nothing") + more
 
 
 def route_of(graph: Graph, start_node: Any) -> Any:

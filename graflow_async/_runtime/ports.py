@@ -9,7 +9,7 @@ from .._core.state import Instance
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 class ThreadPort(Protocol):
@@ -48,4 +48,30 @@ class Notifier(Protocol):
 
     def progress(self, instance: Instance, done: float, total: float | None, message: str) -> None:
         """Tell how far a task is."""
+        ...
+
+
+class Memory(Protocol):
+    """Keeps what a body must find again when it starts over in another process."""
+
+    def position(self, instance: Instance) -> int:
+        """Say how much an instance has written into channels so far."""
+        ...
+
+    async def keep(self, instance: Instance, name: Any, value: Any, since: int) -> None:
+        """Keep the value of a step of a body, with what was written into channels from position `since` on.
+
+        Raises:
+            NotSerializableError: the value cannot be pickled.
+        """
+        ...
+
+    async def save(
+        self, instance: Instance, path: str | None, metadata: Mapping[str, Any] | None
+    ) -> tuple[str, dict[str, Any]]:
+        """Take a checkpoint of the whole run now; give its place and what was noted about it."""
+        ...
+
+    def save_after(self, instance: Instance, path: str | None, metadata: Mapping[str, Any] | None) -> None:
+        """Take a checkpoint of the whole run when a body has returned."""
         ...

@@ -17,6 +17,7 @@ from ..errors import InternalError, text_of
 from ..protocols import Clock
 from .lanes import Lane, Lanes, too_late
 from .ports import Notifier
+from .recorded import Recorded
 from .timers import Timers
 
 if TYPE_CHECKING:
@@ -32,7 +33,13 @@ EPSILON = 1e-6
 
 
 class Scheduler:
-    """One run on one event loop. `submit` is a plain function: whoever learns a fact calls it."""
+    """One run on one event loop. `submit` is a plain function: whoever learns a fact calls it.
+
+    Attributes:
+        recorded: children that bodies had called in an earlier life of the run; None if there was none.
+    """
+
+    recorded: Recorded | None = None
 
     def __init__(
         self,
@@ -48,7 +55,7 @@ class Scheduler:
     ) -> None:
         """Put machine, lanes and timers together."""
         self.state = state
-        self.machine: Machine = recording.RecordingMachine(state) if validate else Machine(state)
+        self.machine: Machine = self.new_machine(state, validate=validate)
         self.machine.observed = notifier is not None
         self._keeps_events = validate
         self.loop = loop
@@ -73,6 +80,10 @@ class Scheduler:
             Finish: self._finish,
             Tell: self._tell,
         }
+
+    def new_machine(self, state: RunState, *, validate: bool) -> Machine:
+        """Make the machine of the run."""
+        return recording.RecordingMachine(state) if validate else Machine(state)
 
     def submit(self, event: Event) -> None:
         """Work a fact in and carry out what follows."""

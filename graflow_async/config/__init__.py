@@ -21,6 +21,7 @@ The form::
         task: score
         map: {result_of: extract, field: rows}
         max_concurrency: 10
+        retry_policy: {max_retries: 5, initial_interval: 0.5, backoff_factor: 2, max_interval: 30, jitter: true}
         enabled: false
 
 **References.** A mapping with the key `result_of` stands for the result of another step: `{result_of: id}`, with
@@ -37,6 +38,11 @@ what only it leads to; a step that joins several runs if at least one of them de
 
 **Maps.** With `map` (the id of a step, a reference, or a list) the task runs once for each element, which goes to its
 first parameter; the result is the list. `max_concurrency` and `return_exceptions` are those of `ctx.map`.
+
+**Options** of a step change those of its task, for this step alone: `max_retries`, `retry_policy`, `timeout`, `limits`,
+`executor`, `max_cycles`, `on_crash`, `persist`, `tags`, `description`. Of a `retry_policy`, whose intervals are in
+seconds, what is not given stays as the task has it, else as in `RetryPolicy`; which exceptions are retried is the
+task's business.
 
 **Disabled steps** are no nodes: who depends on one depends on what it depended on. Their task need not be registered,
 so their parameters are not compared with it; all else about them is checked.

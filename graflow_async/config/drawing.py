@@ -175,14 +175,21 @@ def _options_of(definition: Definition, changes: dict[str, Any]) -> TaskOptions:
     }
     changed = dict(changes)
     retries = changed.pop("max_retries", None)
+    fields = changed.pop("retry_policy", None)
     known = definition.retry
-    if retries is not None and known is not None:  # the number changes, the waits stay
-        options["retry_policy"] = RetryPolicy(
-            retries, known.initial_interval, known.backoff_factor, known.max_interval, known.jitter, known.retry_on
-        )
+    if known is not None and (retries is not None or fields is not None):  # what the step does not say stays
+        changed["retry_policy"] = _retries(known, fields if fields is not None else {"max_retries": retries})
+    elif fields is not None:
+        changed["retry_policy"] = RetryPolicy(**fields)
     elif retries is not None:
-        options["max_retries"] = retries
+        changed["max_retries"] = retries
     return cast("TaskOptions", {**options, **changed})
+
+
+def _retries(known: RetryPolicy, changes: dict[str, Any]) -> RetryPolicy:
+    """Change some fields of a policy."""
+    fields: dict[str, Any] = {name: getattr(known, name) for name in RetryPolicy.__slots__}
+    return RetryPolicy(**{**fields, **changes})
 
 
 def _mapped(

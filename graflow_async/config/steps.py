@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from ..definition import Definition, check_id
 from ..errors import DefinitionError
-from ..policy import require_count
+from ..policy import RetryPolicy, require_count
 from ..task import Task
 from .conditions import Condition, read_condition
 from .faults import Faults, Path, check_keys, nearest
@@ -25,7 +25,8 @@ OPTION_KEYS = (
     "description",
 )
 MAP_KEYS = ("max_concurrency", "return_exceptions")
-STEP_KEYS = ("id", "task", "depends_on", "params", "when", "enabled", "map", *MAP_KEYS, *OPTION_KEYS)
+RETRY_KEYS = ("max_retries", "initial_interval", "backoff_factor", "max_interval", "jitter")
+STEP_KEYS = ("id", "task", "depends_on", "params", "when", "enabled", "map", *MAP_KEYS, *OPTION_KEYS, "retry_policy")
 
 
 class Step:
@@ -41,7 +42,7 @@ class Step:
         is_enabled: whether it is a node.
         over: what a map goes over; None for no map.
         map_options: options of the map.
-        options: task options that differ from those of the task.
+        options: task options that differ from those of the task; of `retry_policy` the fields that do.
         before: ids of the steps that it follows in the graph, once that is worked out.
     """
 
@@ -193,6 +194,11 @@ def _read_options(step: Step, row: Mapping[str, Any], faults: Faults) -> None:
             faults.add(path, str(error))
         else:
             step.options[name] = value
+    if row.get("retry_policy") is not None:
+        path = (*step.path, "retry_policy")
+        step.options["retry_policy"] = _read_retries(row["retry_policy"], path, faults)
+        if "max_retries" in row:
+            faults.add(path, "retry_policy and max_retries both say how often; write max_retries inside retry_policy")
     for name in MAP_KEYS:
         if name not in row:
             continue
@@ -209,6 +215,30 @@ def _read_options(step: Step, row: Mapping[str, Any], faults: Faults) -> None:
                 faults.add(path, str(error))
             else:
                 step.map_options[name] = value
+
+
+def _read_retries(given: Any, path: Path, faults: Faults) -> dict[str, Any]:
+    """Read `retry_policy`: fields of a RetryPolicy, each checked by itself."""
+    if not isinstance(given, Mapping):
+        faults.add(path, f"retry_policy is a mapping with the keys {', '.join(RETRY_KEYS)}, not {given!r}")
+        return {}
+    fields = cast("dict[str, Any]", given)
+    check_keys(fields, RETRY_KEYS, path, faults)
+    found: dict[str, Any] = {}
+    for name in RETRY_KEYS:
+        if name not in fields:
+            continue
+        value = fields[name]
+        if name == "jitter" and not isinstance(value, bool):
+            faults.add((*path, name), f"jitter is true or false, not {value!r}")
+            continue
+        try:
+            RetryPolicy(**cast("Any", {name: value}))
+        except DefinitionError as error:
+            faults.add((*path, name), str(error).replace("RetryPolicy.", "", 1))
+        else:
+            found[name] = value
+    return found
 
 
 def _find_task(step: Step, name: Any, registry: Mapping[str, Any], faults: Faults) -> Task[Any, Any] | None:

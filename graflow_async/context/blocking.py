@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from .._core.state import Instance
-from .._runtime.calls import ChildHandle
+from .._runtime.calls import ChildHandle, Handle
 from .._runtime.link import Link
 from ..channel import Channel, SyncChannel, SyncTypedChannel
 from ..compose import Expression
@@ -18,6 +18,7 @@ from .plain import PlainContext
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from os import PathLike
     from typing import Literal
 
 P = ParamSpec("P")
@@ -25,13 +26,18 @@ R = TypeVar("R")
 M = TypeVar("M")
 
 
-class SyncHandle(Generic[R]):
+class SyncHandle(Handle[R]):
     """A child that a sync task started: ask it, wait for its `result()`, cancel it."""
 
     def __init__(self, context: SyncTaskExecutionContext, handle: ChildHandle[R]) -> None:
         """Wait for `handle` through the context of its parent."""
         self._context = context
         self.handle = handle
+
+    @property
+    def child(self) -> ChildHandle[R]:
+        """The handle as the loop knows it."""
+        return self.handle
 
     def result(self) -> R:
         """Wait for the child's value.
@@ -111,7 +117,7 @@ class SyncTaskExecutionContext(PlainContext):
         Raises:
             BindingError: an argument fits no parameter.
         """
-        return SyncHandle(self, self.block(self._submit, task, tuple(map(_unwrapped, args)), _all_unwrapped(kwargs)))
+        return SyncHandle(self, self.block(self._submit, task, args, kwargs))
 
     @overload
     def call(self, task: Task[..., R], *args: Any, **kwargs: Any) -> R: ...
@@ -127,7 +133,7 @@ class SyncTaskExecutionContext(PlainContext):
         """
         if is_mapped(task):
             task = task.over(task.task, tuple(self._in_thread(value) for value in task.iterables))
-        return self.block(self._call, task, tuple(map(_unwrapped, args)), _all_unwrapped(kwargs))
+        return self.block(self._call, task, args, kwargs)
 
     @overload
     def map(
@@ -173,13 +179,26 @@ class SyncTaskExecutionContext(PlainContext):
             handle: ChildHandle[R] = self.block(anext, waiting)
             yield by_handle[id(handle)]
 
-    def run_workflow(self, workflow: Any, *, inputs: Mapping[str, Any] | None = None, start_node: Any = None) -> Any:
+    def run_workflow(
+        self,
+        workflow: Any,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        start_node: Any = None,
+        timeout: float | None = None,
+        **others: Any,
+    ) -> Any:
         """Run a workflow (or a task) as a child run: its own results and channel, this run's limits and events.
 
+        `timeout` is in seconds; past it the child run is cancelled and awaited, and TaskTimeoutError is raised here.
+
         Raises:
+            ConfigError: an option that a child run does not have, or a value that makes no sense.
+            TypeError: neither a workflow nor an expression.
             BaseException: what the child run raised.
         """
-        return self.block(self._child_run, workflow, inputs, start_node)
+        options = {"inputs": inputs, "start_node": start_node, "timeout": timeout, **others}
+        return self.block(self._child_run, workflow, options)
 
     @overload
     def step(self, key: str, fn: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R: ...
@@ -192,6 +211,31 @@ class SyncTaskExecutionContext(PlainContext):
     def sleep(self, seconds: float) -> None:
         """Wait, holding no slot."""
         self.block(self._async.sleep, seconds)
+
+    def checkpoint(
+        self,
+        metadata: Mapping[str, Any] | None = None,
+        path: str | PathLike[str] | None = None,
+        *,
+        deferred: bool = True,
+    ) -> tuple[str, dict[str, Any]] | None:
+        """Take a named checkpoint of the whole run: a file that stands for itself, to be resumed from or copied.
+
+        Args:
+            metadata: kept with it, as JSON.
+            path: where it goes; None for a place next to the journal.
+            deferred: take it once this task has returned (its work is part of it); otherwise now, and give its place
+                and what was noted about it. This task then starts over when that is resumed.
+
+        Raises:
+            ConfigError: the run keeps no journal.
+        """
+        memory = self.require_memory()
+        place = None if path is None else str(path)
+        if deferred:
+            memory.save_after(self._instance, place, metadata)
+            return None
+        return self.block(memory.save, self._instance, place, metadata)
 
     def wait_for(self, handle: ChildHandle[R]) -> R:
         """Wait for a child's value.
@@ -226,8 +270,8 @@ class SyncTaskExecutionContext(PlainContext):
     async def _map(self, task: Any, iterables: tuple[Any, ...], options: dict[str, Any]) -> list[Any]:
         return await self._async.map(task, *iterables, **options)
 
-    async def _child_run(self, workflow: Any, inputs: Any, start_node: Any) -> Any:
-        return await self._async.run_workflow(workflow, inputs=inputs, start_node=start_node)
+    async def _child_run(self, workflow: Any, options: dict[str, Any]) -> Any:
+        return await self._async.run_workflow(workflow, **options)
 
     async def _step(self, key: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return await self._async.step(key, fn, *args, **kwargs)
@@ -239,12 +283,6 @@ class FlowContext(SyncTaskExecutionContext):
     calls_run = True
 
 
-def _unwrapped(value: Any) -> Any:
-    """Give the handle that a sync handle stands for; everything else as it is."""
-    given = value
-    return given.handle if isinstance(value, SyncHandle) else given
-
-
 async def _run(function: Callable[..., Awaitable[R]], args: tuple[Any, ...]) -> R:
     """Await what a function gives, whatever kind of awaitable it is."""
     return await function(*args)
@@ -253,11 +291,6 @@ async def _run(function: Callable[..., Awaitable[R]], args: tuple[Any, ...]) -> 
 async def _cancel(handle: ChildHandle[Any]) -> bool:
     """Cancel a child on the loop."""
     return handle.cancel()
-
-
-def _all_unwrapped(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Give the handles among keyword arguments as the loop knows them."""
-    return {name: _unwrapped(value) for name, value in kwargs.items()}
 
 
 async def _pulled(iterator: Iterator[Any], link: Link) -> AsyncIterator[Any]:

@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from .._runtime.calls import ChildHandle
 from .._runtime.link import child_of
+from .._runtime.pulls import awaiting, with_values
 from ..builder import build_graph
 from ..channel import Channel, TypedChannel
 from ..compose import Chain, Expression, Group
 from ..current import caller
 from ..errors import GraflowRuntimeError
 from ..graph import Graph
+from ..options import check_child_options
 from ..task import Mapped, Task, is_mapped, is_task
 from .plain import PlainContext
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from os import PathLike
     from typing import Literal
 
 P = ParamSpec("P")
@@ -86,9 +89,8 @@ class TaskExecutionContext(PlainContext):
                 label = f"{label}_{child.number}"
             else:
                 self.claim(child.task.id, child.task, by_function=True)
-            given = (*child.task.args, *(child.task.kwargs or {}).values())
-            child.awaits_arguments = any(isinstance(value, ChildHandle) for value in given)
             self._link.check(child.task.definition)
+            child = awaiting(child.task, child.number)
         elif child.graph is not None:
             self._link.check_graph(child.graph)
         return self._link.start(self._instance, child, label, self.failures)
@@ -109,7 +111,7 @@ class TaskExecutionContext(PlainContext):
         if isinstance(expression, Mapped):
             return await self._map(target)
         if isinstance(expression, Task) and target.definition.is_flow:
-            return await self._run_workflow(OneTask(target.bind(args, kwargs) if args or kwargs else target), None, {})
+            return await self.run_workflow(target.bind(args, kwargs) if args or kwargs else target)
         return await self.submit(target, *args, **kwargs)
 
     @overload
@@ -172,15 +174,42 @@ class TaskExecutionContext(PlainContext):
             yield ended.popleft()
 
     async def run_workflow(
-        self, workflow: Any, *, inputs: Mapping[str, Any] | None = None, start_node: Any = None
+        self,
+        workflow: Any,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        start_node: Any = None,
+        timeout: float | None = None,
+        **others: Any,
     ) -> Any:
         """Run a workflow (or a task) as a child run: its own results and channel, this run's limits and events.
 
+        Args:
+            workflow: a workflow, a task, a flow, or any expression.
+            inputs: what its channel starts with, by parameter name.
+            start_node: an id, a task, or a list; without it every root starts.
+            timeout: seconds; past them the child run is cancelled and awaited, and TaskTimeoutError is raised here.
+            others: options of the whole run, which a child run cannot have for itself, and what nobody knows.
+
         Raises:
+            ConfigError: an option that a child run does not have, or a value that makes no sense.
+            TypeError: neither a workflow nor an expression.
             BaseException: what the child run raised.
         """
-        return await self._run_workflow(
-            OneTask(workflow) if isinstance(workflow, Expression) else workflow, start_node, inputs or {}
+        check_child_options(inputs, timeout, others)
+        self.refuse_late("start a child run")
+        if is_task(workflow):
+            workflow = await with_values(workflow, self._instance)
+        if isinstance(workflow, Expression):
+            workflow = OneTask(workflow)
+        elif not isinstance(getattr(workflow, "graph", None), Graph):
+            raise TypeError(f"run_workflow runs a workflow or a task, not {type(workflow).__name__} {workflow!r}")
+        self.refuse_late(f"run {workflow.name!r}")
+        self._runs += 1
+        if self.failures is None:
+            self.failures = []
+        return await self._link.run_workflow(
+            self._instance, workflow, start_node, inputs or {}, timeout, self._runs, self.failures
         )
 
     @overload
@@ -194,18 +223,67 @@ class TaskExecutionContext(PlainContext):
             steps = self._instance.steps = {}
         if key in steps:
             return steps[key]
+        memory = self._link.memory
+        since = 0 if memory is None else memory.position(self._instance)
         if inspect.iscoroutinefunction(fn):
             value = await fn(*args, **kwargs)
         else:
             value = await self._link.threads().submit(partial(copy_context().run, fn, *args, **kwargs))
             if inspect.isawaitable(value):
                 value = await value
+        if memory is not None:
+            await memory.keep(self._instance, key, value, since)
         steps[key] = value
         return value
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, holding no slot."""
-        await self._link.sleep(self._instance, seconds)
+        """Wait, holding no slot; with a journal the end stays where it is, whatever happens to the process."""
+        self._sleeps += 1
+        await self._link.sleep(self._instance, seconds, self._sleeps)
+
+    @overload
+    def checkpoint(
+        self, metadata: Mapping[str, Any] | None = None, path: str | PathLike[str] | None = None
+    ) -> None: ...
+    @overload
+    def checkpoint(
+        self,
+        metadata: Mapping[str, Any] | None = None,
+        path: str | PathLike[str] | None = None,
+        *,
+        deferred: Literal[True],
+    ) -> None: ...
+    @overload
+    def checkpoint(
+        self,
+        metadata: Mapping[str, Any] | None = None,
+        path: str | PathLike[str] | None = None,
+        *,
+        deferred: Literal[False],
+    ) -> Awaitable[tuple[str, dict[str, Any]]]: ...
+    def checkpoint(
+        self,
+        metadata: Mapping[str, Any] | None = None,
+        path: str | PathLike[str] | None = None,
+        *,
+        deferred: bool = True,
+    ) -> Awaitable[tuple[str, dict[str, Any]]] | None:
+        """Take a named checkpoint of the whole run: a file that stands for itself, to be resumed from or copied.
+
+        Args:
+            metadata: kept with it, as JSON.
+            path: where it goes; None for a place next to the journal.
+            deferred: take it once this task has returned (its work is part of it); otherwise now, and the call is to be
+                awaited: it gives the place and what was noted. This task then starts over when that is resumed.
+
+        Raises:
+            ConfigError: the run keeps no journal.
+        """
+        memory = self.require_memory()
+        place = None if path is None else str(path)
+        if deferred:
+            return memory.save_after(self._instance, place, metadata)
+        return memory.save(self._instance, place, metadata)
 
     # -- for definitions that are called ----------------------------------------------------------------------
 
@@ -221,14 +299,6 @@ class TaskExecutionContext(PlainContext):
         if mapped.task.definition.is_flow:
             mapped = mapped.over(as_child_run(mapped.task))
         return await self._link.map(self._instance, mapped, self.count_many)
-
-    async def _run_workflow(self, workflow: Any, start_node: Any, inputs: Mapping[str, Any]) -> Any:
-        """Run a child run."""
-        self.refuse_late(f"run {workflow.name!r}")
-        self._runs += 1
-        if self.failures is None:
-            self.failures = []
-        return await self._link.run_workflow(self._instance, workflow, start_node, inputs, self._runs, self.failures)
 
 
 def as_child_run(flow: Task[..., Any]) -> Task[..., Any]:

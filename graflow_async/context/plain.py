@@ -10,11 +10,13 @@ from .._core.state import Instance
 from .._core.wishes import SAME, UNSET, Child, Stop, Wishes
 from .._runtime.calls import ChildHandle
 from .._runtime.link import Link, child_of
+from .._runtime.ports import Memory
 from ..builder import build_graph
 from ..compose import Expression
 from ..definition import PLAIN_KINDS
 from ..errors import (
     BindingError,
+    ConfigError,
     DuplicateTaskError,
     GraflowRuntimeError,
     GraflowWorkflowCanceledError,
@@ -50,6 +52,7 @@ class PlainContext:
     failures: list[ChildHandle[Any]] | None = None
     _local_data: dict[str, Any] | None = None
     _runs = 0
+    _sleeps = 0
 
     def __init__(self, link: Link, instance: Instance) -> None:
         """See the run through `link`, as `instance`."""
@@ -270,6 +273,16 @@ class PlainContext:
         first = (counts.get(name) or self._instance.scope.graph.last_number(name)) + 1
         counts[name] = first + number - 1
         return first
+
+    def require_memory(self) -> Memory:
+        """Give what keeps things across processes.
+
+        Raises:
+            ConfigError: the run keeps no journal.
+        """
+        if self._link.memory is None:
+            raise ConfigError("a checkpoint needs a journal to be taken of: run with checkpoint_dir='./checkpoints'")
+        return self._link.memory
 
     def refuse_late(self, what: str) -> None:
         """Refuse to act for an attempt that is over.

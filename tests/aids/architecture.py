@@ -39,7 +39,18 @@ LAYERS = (
         "free",
         (
             *("current", "definition", "plan", "task", "compose", "policy", "route", "graph", "builder"),
-            *("task_decorator", "store", "typed", "events", "jobs", "protocols", "codec", "frames", "checkpointer"),
+            *(
+                "task_decorator",
+                "store",
+                "typed",
+                "events",
+                "jobs",
+                "protocols",
+                "codec",
+                "frames",
+                "checkpointer",
+                "fingerprint",
+            ),
             *("feedback", "options"),
         ),
     ),
@@ -48,7 +59,26 @@ LAYERS = (
     Layer("apart", ("executors", "stores", "checkpoints", "brokers", "_redis")),
     Layer(
         "leftwards",
-        ("draw", "run", "config", "workflow", "flow", "cli", "__main__", "ui", "worker", "testing", "prompts"),
+        (
+            "draw",
+            "drawn",
+            "services",
+            "keeping",
+            "run",
+            "resume",
+            "forking",
+            "recovery",
+            "config",
+            "workflow",
+            "manager",
+            "flow",
+            "cli",
+            "__main__",
+            "ui",
+            "worker",
+            "testing",
+            "prompts",
+        ),
     ),
 )
 # Pairs (importer, imported) that a layer's order alone would refuse.
@@ -59,7 +89,7 @@ ALSO_ALLOWED = {
 
 PURE = "_core"
 IMPURE_MODULES = frozenset({"asyncio", "logging", "time", "random", "threading", "os", "io", "uuid"})
-MAY_PRINT = {"draw.py", "workflow.py"}
+MAY_PRINT = {"draw.py", "drawn.py"}
 PRINTING_NAME = re.compile(r"_?(draw|show|visualize)")
 TOP_LEVEL = frozenset(
     {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", PACKAGE, "tests", "benchmarks", "examples"}
@@ -169,10 +199,12 @@ def own_imports(source: Source, modules: Iterable[str]) -> Iterator[OwnImport]:
 
 
 def _lazy_modules(source: Source) -> Iterator[tuple[int, str]]:
-    """Yield the modules that a file names with `lazily(...)`."""
+    """Yield the modules of our own that a file names with `lazily(...)`."""
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func).lstrip("_") == "lazily":
-            yield node.lineno, str(ast.literal_eval(node.args[0]))
+            name = str(ast.literal_eval(node.args[0]))
+            if name.partition(".")[0] == PACKAGE:
+                yield node.lineno, name
 
 
 def _family(module: str) -> str:

@@ -106,7 +106,7 @@ def test_the_gate_passes_when_every_must_holds():
 
 def test_a_gate_that_judges_nothing_does_not_pass():
     """A scenario without a must cannot make the gate look green."""
-    done = run_benchmarks("--only", "map", "--n", "10", "--rounds", "1", "--gate")
+    done = run_benchmarks("--only", "mixed40", "--n", "10", "--rounds", "1", "--gate")
     assert done.returncode == 2, done.stderr
     assert "none of these measures has a must" in done.stdout
 
@@ -139,12 +139,34 @@ def test_both_sides_run_every_body_of_a_timed_scenario(name: str):
 @pytest.mark.slow
 def test_processes_and_memory_are_measured():
     """The scenarios that need processes of their own deliver a figure for both sides."""
-    done = run_benchmarks("--only", "import", "--only", "cold", "--only", "memory", "--n", "500", "--rounds", "1")
+    done = run_benchmarks(
+        "--only",
+        "import",
+        "--only",
+        "cold",
+        "--only",
+        "memory",
+        "--only",
+        "map.memory",
+        "--only",
+        "map.memory.aio",
+        "--n",
+        "500",
+        "--rounds",
+        "1",
+    )
     assert done.returncode == 0, done.stderr
     assert "failed" not in done.stdout
-    assert {"import", "cold", "cold.peak", "memory.finished", "memory.sleeping", "memory.loop"} <= set(
-        done.stdout.split()
-    )
+    assert {
+        "import",
+        "cold",
+        "cold.peak",
+        "map.memory",
+        "map.memory.aio",
+        "memory.finished",
+        "memory.sleeping",
+        "memory.loop",
+    } <= set(done.stdout.split())
 
 
 def test_a_ratio_is_the_median_of_the_rounds_and_not_of_the_sides():
@@ -182,6 +204,22 @@ def test_growth_compares_the_largest_fan_out_with_the_smallest():
     assert growth_of([small]) == []
     (row,) = growth_of([small, large])
     assert row.value == 1.5
+
+
+def test_growth_of_maps_has_a_row_of_its_own():
+    """The cost of a mapped item at 100,000 is compared with that at 10,000, beside the growth of fan-outs."""
+    sizes = {1_000: 9.0, 10_000: 2.0, 100_000: 2.5}
+    rows = [ratio_row(name, size, value) for name in ("fanout", "map") for size, value in sizes.items()]
+    assert {row.key: row.value for row in growth_of(rows)} == {"fanout.growth": 2.5 / 9.0, "map.growth": 1.25}
+    assert growth_of([ratio_row("map", 1_000, 1.0), ratio_row("map", 100_000, 3.0)]) == []
+
+
+def test_a_map_over_a_long_input_is_measured_in_megabytes():
+    """The peak of both sides is shown as it is, and the must of 20 MB judges ours."""
+    (case,) = find_cases(["map.memory.aio"])
+    (row,) = measures_of(case, 100_000, {FLOOR: [{"peak": 4e6}], OURS: [{"peak": 21e6}]})
+    apply_musts([row], {}, every_size=False)
+    assert (row.unit, row.value, row.verdict) == ("MB", 21.0, "missed")
 
 
 def test_musts_count_at_their_sizes_and_at_sizes_the_user_chose():

@@ -83,6 +83,39 @@ async def test_46_schema(schema, record, expected, executions, how, style):
     assert executed == executions
 
 
+async def test_180_each_entry_of_the_schema_is_one_call(style):
+    """180: in the schema's order, each with the field's name, the entry and the data as they are by then."""
+    called = []
+
+    def validate_field(name, validation, data):
+        called.append(("validate", name, validation, dict(data)))
+
+    def transform_field(name, transformation, data):
+        called.append(("transform", name, transformation, dict(data)))
+        return {**data, name: TRANSFORMATIONS[transformation](data[name])}
+
+    validate, transform = style.task(validate_field), style.task(transform_field)
+
+    @flow
+    async def pipeline(schema, data):
+        for field in schema:
+            for validation in field["validations"]:
+                await validate(field["name"], validation, data)
+            for transformation in field["transformations"]:
+                data = await transform(field["name"], transformation, data)
+        return data
+
+    assert await pipeline(SCHEMA, RECORD) == CLEAN
+    expected, data = [], dict(RECORD)
+    for field in SCHEMA:
+        name = field["name"]
+        expected += [("validate", name, entry, dict(data)) for entry in field["validations"]]
+        for entry in field["transformations"]:
+            expected.append(("transform", name, entry, dict(data)))
+            data[name] = TRANSFORMATIONS[entry](data[name])
+    assert called == expected
+
+
 @pytest.mark.parametrize(("schema", "record", "expected", "executions"), CASES)
 def test_46_schema_in_a_plain_flow(schema, record, expected, executions):
     """46: the same as two nested loops of calls in a plain `def` flow."""

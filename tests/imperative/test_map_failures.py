@@ -102,6 +102,39 @@ async def test_15_one_of_ten_thousand_fails(bound, style):
         assert set(executed) >= set(range(5000 - bound))
 
 
+@pytest.mark.parametrize("seed", SEEDS[:3])
+def test_15_one_of_ten_thousand_cancels_the_rest(seed):
+    """15: while all the others are under way: each is cancelled and awaited, and the note names the item."""
+
+    async def main():
+        error, completed, cancelled = ValueError("broke"), [], []
+
+        @task
+        async def item(n):
+            try:
+                await asyncio.sleep(1 if n == 5000 else 2 + n / MANY)
+            except asyncio.CancelledError:
+                await asyncio.sleep(3)
+                cancelled.append(n)
+                raise
+            if n == 5000:
+                raise error
+            completed.append(n)
+
+        async def parent(ctx):
+            with pytest.raises(ValueError, match="broke") as caught:
+                await ctx.map(item, range(MANY))
+            assert caught.value is error
+            assert sorted(cancelled) == [n for n in range(MANY) if n != 5000]
+            assert [line for line in error.__notes__ if "item 5000 of the map over 'item'" in line] != []
+            await asyncio.sleep(100)
+            return completed
+
+        assert await within(parent) == []
+
+    run_sim(main, seed)
+
+
 def test_15_in_a_plain_flow():
     """15, 16: the same words, blocking."""
     error = ValueError("broke")

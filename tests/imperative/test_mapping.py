@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest
 
@@ -42,6 +43,21 @@ async def test_1_two_chained_maps(style):
         return await process_by_type.map(analysed)
 
     expect_files(await process_files(NAMES))
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+async def test_177_the_files_of_a_directory(count, tmp_path, style):
+    """177: `analyze_file.map(os.listdir(d))` gives a result for each file, in input order; no files, no results."""
+    for number in range(count):
+        (tmp_path / f"file{number}.txt").write_text("x" * number)
+    names = os.listdir(tmp_path)  # noqa: PTH208  # the scenario's own call
+    analyze_file = style.task(lambda name: (name, (tmp_path / name).stat().st_size))
+
+    @flow
+    async def analyse():
+        return await analyze_file.map(names)
+
+    assert await analyse() == [(name, int(name[4])) for name in names]
 
 
 def test_1_two_chained_maps_in_a_plain_flow():
@@ -174,6 +190,35 @@ async def test_12_unmapping(style):
     ]
     assert len(records) == 14
     assert flatten([[[1]], [[2], 3]]) == [[1], [2], 3]
+
+
+@pytest.mark.parametrize(
+    ("nested", "words"),
+    [
+        (["ab"], ("element", "str", "[x]")),
+        ([["a"], "b"], ("element", "str")),
+        ([b"ab"], ("element", "bytes")),
+        ([bytearray(b"ab")], ("element", "bytearray")),
+        ([{"a": 1}], ("element", "dict", "x.items()")),
+        ("ab", ("flatten() is a list", "str")),
+        ({"a": [1]}, ("flatten() is a list", "dict", "x.values()")),
+    ],
+)
+def test_12_texts_and_mappings_are_no_lists(nested, words):
+    """12, 7: `flatten` takes no text apart into letters and no mapping into keys, as a map refuses to."""
+    with pytest.raises(TypeError) as caught:
+        flatten(nested)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_12_what_flatten_takes():
+    """12: any iterable of iterables; texts in the lists stay whole; what is no iterable is a TypeError of Python's."""
+    assert flatten([["ab", b"c"], [{"d": 1}], []]) == ["ab", b"c", {"d": 1}]
+    assert flatten(iter([(1,), {2}, range(3, 5), (n for n in [5])])) == [1, 2, 3, 4, 5]
+    assert flatten({"a": [1], "b": [2]}.values()) == [1, 2]
+    assert flatten([]) == []
+    with pytest.raises(TypeError, match="not iterable"):
+        flatten([1])
 
 
 @pytest.mark.parametrize(("count", "batches"), [(0, 0), (1, 1), (50, 10), (51, 6), (75, 8), (100, 10), (101, 6)])

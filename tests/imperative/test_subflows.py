@@ -10,8 +10,9 @@ import pytest
 
 from graflow_async import BindingError, Task, Workflow, current_context, flow, task
 from graflow_async.events import RunStarted, TaskEvent
+from tests.aids.simloop import run_sim
 from tests.imperative.parts import within
-from tests.runtime.parts import Stay, through
+from tests.runtime.parts import SEEDS, Stay, through
 
 FORMATS = {"csv": "csv_to_records", "json": "json_normalization", "xml": "xml_parsing"}
 REGIONS = {"US-WEST": [10, 20, 30, 40], "US-EAST": [15, 25, 35], "EU": [5, 10, 15, 20, 25], "ASIA": [30, 40]}
@@ -373,3 +374,24 @@ async def test_44_one_run_for_all_of_it():
     await within(parent, listeners=[listen])
     assert len(ids) == 1
     assert ids == set(runs)
+
+
+@pytest.mark.parametrize("seed", SEEDS[:3])
+def test_57_gathered_subflows_take_as_long_as_one(seed):
+    """57: sixteen flows that sleep 0.3 s each are through after 0.3 s, in the order in which they were gathered."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+
+        @flow
+        async def sub(n):
+            await asyncio.sleep(0.3)
+            return n
+
+        async def parent(_):
+            return await asyncio.gather(*(sub(n) for n in range(16)))
+
+        assert await within(parent) == list(range(16))
+        assert loop.time() == pytest.approx(0.3)
+
+    run_sim(main, seed)

@@ -1,0 +1,285 @@
+"""Everything that is known of a recorded run, told from its records: for resuming, forking, planning, and looking."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .._core.commands import Finish
+from .._core.events import Completed, Event, Failed, StopRequested
+from .._core.run_state import RunState
+from .._core.state import Status
+from ..checkpointer import Kind, Record
+from ..definition import Definition
+from ..errors import CheckpointCorruptError, CheckpointVersionError
+from ..fingerprint import Shape
+from ..graph import Graph
+from .decoding import Decoder
+from .encoding import NO_GRAPH, Encoder
+from .facts import Fact, FactReader, Writes
+from .fold import Fold
+from .limits import Limits, new_state
+from .retelling import Retelling, leaves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+
+SKIPPABLE = 128  # kinds from here on may be passed over by a reader that does not know them
+KEYLESS = frozenset("shq")  # facts that are about no instance
+
+
+class Step(NamedTuple):
+    """A body that returned: its number in the run (from 1), the record, the task, its turn, when, and its value."""
+
+    number: int
+    seq: int
+    task_id: str
+    turn: int
+    at: float
+    value: Any
+
+
+class Opening(NamedTuple):
+    """What stands at the head of a log: the header, the shape of the graph, and the graph itself if it was kept."""
+
+    header: dict[str, Any]
+    shape: Shape
+    whole: bytes | None
+
+
+class History:
+    """A run, told up to a point.
+
+    Attributes:
+        header: what was written when the run began.
+        limits: what bounds the run now.
+        fold: the machine as it stood, with timers, called children and steps.
+        decoder, reader: know the numbers of definitions, graphs and receivers; a journal that goes on needs them.
+        writes: what was written into channels, in order.
+        steps: bodies that returned, in order.
+        epoch: how often the run was taken over.
+        at: wall time of the last fact.
+        known: names of checkpoints that were taken, with their metadata.
+        kept: results of nodes that need not run again although the workflow has changed.
+    """
+
+    def __init__(
+        self, opening: Opening, graph: Graph, templates: Mapping[str, Definition], live: list[Any] | None
+    ) -> None:
+        """Stand at the beginning."""
+        self.header = opening.header
+        self.shape = opening.shape
+        self.limits = Limits.from_json(opening.header["limits"])
+        self.decoder = Decoder(graph, templates, live)
+        self.reader = FactReader(self.decoder)
+        self.fold = Fold(self._fresh())
+        self.writes: list[tuple[Any, ...]] = []
+        self.steps: list[Step] = []
+        self.epoch = 0
+        self.at: float = self.header["created_at"]
+        self.known: list[dict[str, Any]] = []
+        self.kept: dict[str, Any] = {}
+        self._is_headed = False
+        self._failures: list[tuple[int, Event, BaseException]] = []
+
+    def _fresh(self) -> RunState:
+        return new_state(self.header["run_id"], self.decoder.graph, self.header["workflow"], self.limits)
+
+    def change_limits(self, limits: Limits, at: float) -> None:
+        """Let other limits count from now on."""
+        self.limits = limits
+        self.fold.adjust(limits, at)
+
+    @property
+    def state(self) -> RunState:
+        """The machine's state."""
+        return self.fold.state
+
+    @property
+    def finish(self) -> Finish | None:
+        """How the run ended, if it has."""
+        return self.fold.finish
+
+    # -- telling ----------------------------------------------------------------------------------------------
+
+    def tell(self, records: Iterable[Record], *, until: int | None = None) -> None:
+        """Tell records, those numbered from `until` on excepted.
+
+        Raises:
+            CheckpointError: they do not fit together, or cannot be read here.
+        """
+        for record in records:
+            if until is not None and record.seq >= until:
+                return
+            self._tell(record)
+
+    def _tell(self, record: Record) -> None:
+        kind = record.kind
+        if kind in (Kind.DONE, Kind.EVENT):
+            fact = self.reader.read(kind, record.payload)
+            self._note(record, fact)
+            if fact.event is None:
+                if fact.begun is not None:
+                    self.fold.begin(fact.begun)
+            else:
+                self.fold.tell(fact.event, fact.at)
+        else:
+            self.learn(record)
+
+    def learn(self, record: Record) -> None:
+        """Take a record that is no fact of the machine."""
+        kind, payload = record.kind, record.payload
+        if kind == Kind.CODE:
+            self.decoder.learn_code(payload)
+        elif kind == Kind.GRAPH:
+            if self._is_headed:
+                self.decoder.learn_graph(payload)
+            self._is_headed = True  # the first one belongs to the head
+        elif kind == Kind.WRITE:
+            self.writes.extend(self.decoder.loads(payload))
+        elif kind == Kind.STEP:
+            _, _, writes, key, name, value = self.decoder.loads(payload)
+            self.writes.extend(writes or ())
+            self.fold.step(key, name, value)
+        elif kind == Kind.RESUMED:
+            about = json.loads(payload)
+            self.epoch = about["epoch"]
+            self.change_limits(Limits.from_json(about["limits"]), about["at"])
+        elif kind == Kind.KEPT:
+            self.kept = self.decoder.loads(payload)
+        elif kind == Kind.CHECKPOINT:
+            self.known.append(json.loads(payload))
+        elif kind not in (Kind.HEADER, Kind.FINISHED, Kind.FORKED) and kind < SKIPPABLE:
+            message = f"record {record.seq} is of kind {kind}, which this version does not know; use a newer one"
+            raise CheckpointVersionError(message)
+
+    def _note(self, record: Record, fact: Fact) -> None:
+        """Keep what a listing and a resumption want to know of a fact."""
+        self.at = fact.at
+        event = fact.event
+        self._take_writes(fact.writes)
+        if isinstance(event, Completed):
+            instance = self.state.find(event.key)
+            if instance is not None:
+                name, turn = instance.id, instance.turn
+                self.steps.append(Step(len(self.steps) + 1, record.seq, name, turn, fact.at, event.value))
+            stop = event.wishes.stop if event.wishes is not None else None
+            if stop is not None and stop.error is not None:
+                self._failures.append((record.seq, event, stop.error))
+        elif isinstance(event, (Failed, StopRequested)):
+            self._failures.append((record.seq, event, event.error))
+
+    def _take_writes(self, writes: Writes) -> None:
+        if writes:
+            self.writes.extend(writes)
+
+    # -- going on after an end --------------------------------------------------------------------------------
+
+    @property
+    def has_failed(self) -> bool:
+        """Say whether the run ended (or was about to end) without a result, so that it can be tried again."""
+        stop = self.state.root.stop
+        return stop is not None and stop.kind in ("failed", "cancelled")
+
+    def culprits(self) -> set[int]:
+        """Give the records of the facts that ended the run."""
+        stop = self.state.root.stop
+        ended_by = leaves(stop.error) if stop is not None else set[int]()
+        return {
+            seq
+            for seq, event, error in self._failures
+            if id(error) in ended_by or (isinstance(event, StopRequested) and event.scope == 0)
+        }
+
+    def encoder(self, templates: Mapping[str, Definition], emit: Callable[[int, bytes], None]) -> Encoder:
+        """Make an encoder that goes on where the records end: it knows every number that was given."""
+        decoder = self.decoder
+        encoder = Encoder(decoder.graph, templates, decoder.live, emit)
+        encoder.go_on(decoder.definitions, len(decoder.codes), decoder.graphs, max(self.reader.calls, default=-1) + 1)
+        return encoder
+
+    def renumbered(self, record: Record, key_of: Callable[[Any], Any]) -> bytes | None:
+        """Give a record with the number that its instance has now; None if there is no such instance any more."""
+        content = self.decoder.loads(record.payload)
+        place = 0 if record.kind == Kind.DONE else 3
+        if place and content[0] in KEYLESS:
+            return record.payload
+        key = key_of(content[place])
+        if key is None or key == content[place]:
+            return None if key is None else record.payload
+        encoder = self.encoder({}, _emit_nothing)
+        return encoder.dumps((*content[:place], key, *content[place + 1 :]), "a recorded fact")
+
+    # -- looking ----------------------------------------------------------------------------------------------
+
+    def interrupted(self) -> list[int]:
+        """List the bodies (by their keys) that have begun, must not begin twice, and have not ended."""
+        return [
+            key
+            for key, turn in sorted(self.fold.begun)
+            if (instance := self.state.live.get(key)) is not None
+            and instance.turn == turn
+            and instance.status in (Status.RUNNING, Status.PARKED, Status.RESUMING)
+            and not instance.doomed
+        ]
+
+
+def retell(records: list[Record], new: Callable[[], History]) -> list[tuple[int, bytes]]:
+    """Tell the story of a run that failed without the facts that ended it; give the records that are left of it.
+
+    Args:
+        records: all records of the run.
+        new: makes a fresh history of the run.
+    """
+    first, was, now = new(), new(), new()
+    first.tell(records)
+    culprits = first.culprits()
+    story = Retelling(was.fold, now.fold)
+    kept: list[tuple[int, bytes]] = []
+    for record in records:
+        if record.kind not in (Kind.DONE, Kind.EVENT, Kind.STEP):
+            was.learn(record)
+            now.learn(record)
+            if record.kind != Kind.FINISHED:
+                kept.append((record.kind, record.payload))
+            continue
+        payload = now.renumbered(record, story.key)
+        if record.kind == Kind.STEP:
+            happened = payload is not None
+        else:
+            old = was.reader.read(record.kind, record.payload)
+            new_one = now.reader.read(record.kind, record.payload)
+            if old.event is None or new_one.event is None:
+                happened = payload is not None
+            elif record.seq in culprits:
+                story.skip(old.event, old.at)
+                happened = False
+            else:
+                happened = story.tell(old.event, new_one.event, new_one.at)
+        if happened:
+            kept.append((record.kind, payload if payload is not None else record.payload))
+    return kept
+
+
+def opening_of(records: list[Record]) -> Opening:
+    """Read the head of a log.
+
+    Raises:
+        CheckpointCorruptError: there is none.
+    """
+    if len(records) < 2 or records[0].kind != Kind.HEADER or records[1].kind != Kind.GRAPH:  # header and graph
+        message = "the log ends before its head is whole: the run never started, and there is nothing to continue"
+        raise CheckpointCorruptError(message)
+    header = json.loads(records[0].payload)
+    if header.get("format") != 1:
+        message = f"the log has format {header.get('format')}; this version reads format 1"
+        raise CheckpointVersionError(message)
+    shape, whole = Decoder(NO_GRAPH, {}, None).loads(records[1].payload)
+    return Opening(header, shape, whole)
+
+
+def _emit_nothing(kind: int, payload: bytes) -> None:
+    """Refuse to write: everything in a recorded fact is known."""
+    message = f"a recorded fact speaks of something that was not recorded (kind {kind}, {len(payload)} bytes)"
+    raise CheckpointCorruptError(message)

@@ -1,0 +1,201 @@
+"""Resuming, forking, planning and replaying for workflows: which checkpointer, which workflow, and what comes of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from weakref import WeakValueDictionary
+
+from . import forking
+from . import resume as resuming
+from ._runtime.history import History, opening_of
+from .checkpointer import Checkpointer
+from .definition import Definition
+from .errors import GraphChangedError
+from .fingerprint import graph_changes, shape_of
+from .graph import Graph
+from .keeping import checkpointer_of
+from .options import RunOptions, check_options
+from .resume import Opened, Plan, Subject
+from .run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+
+class Runnable(Protocol):
+    """A workflow, as far as this module needs it."""
+
+    name: str
+
+    @property
+    def graph(self) -> Graph:
+        """Its graph."""
+        ...
+
+    @property
+    def provided(self) -> Mapping[str | type, Any]:
+        """What was registered with `provide`."""
+        ...
+
+    @property
+    def templates(self) -> Mapping[str, Definition]:
+        """Its definitions."""
+        ...
+
+    def remember(self, run: Run) -> None:
+        """Take note of a run that has ended."""
+        ...
+
+
+_alive: WeakValueDictionary[str, Any] = WeakValueDictionary()
+
+
+def remember(run_id: str, workflow: Any) -> None:
+    """Note which workflow of this process a run belongs to."""
+    _alive[run_id] = workflow
+
+
+def subject_of(workflow: Runnable) -> Subject:
+    """Give a workflow as resuming needs it."""
+    return Subject(workflow.name, workflow.graph, workflow.provided, workflow.templates)
+
+
+def _subject_for(workflow: Runnable | None, run_id: str) -> Subject | None:
+    """Give the workflow to go on with: the given one, or the one that this very process has run."""
+    found: Any = workflow if workflow is not None else _alive.get(run_id)
+    return None if found is None else subject_of(found)
+
+
+async def _value_of(opened: Opened, workflow: Any) -> Any:
+    """Run what was opened, and give its value; what had ended before gives the value that was recorded."""
+    run, finish = opened
+    if run is None:
+        return finish.value if finish is not None else None
+    if workflow is not None:
+        run.on_end(workflow.remember)
+        remember(run.run_id, workflow)
+    return await run.value()
+
+
+async def resume(
+    workflow: Runnable | None,
+    source: str,
+    options: RunOptions,
+    *,
+    allow_changes: bool = False,
+    interrupted: Mapping[str, Any] | str | None = None,
+) -> Any:
+    """Go on with a recorded run and give its value; see `Workflow.resume`."""
+    _check(options)
+    checkpointer, is_own = checkpointer_of(options)
+    found = workflow if workflow is not None else _alive.get(source)
+    opened = await resuming.reopen(
+        checkpointer,
+        source,
+        None if found is None else subject_of(found),
+        options,
+        allow_changes=allow_changes,
+        interrupted=interrupted,
+        is_own=is_own,
+    )
+    if opened.run is None and is_own:
+        await checkpointer.aclose()
+    return await _value_of(opened, found)
+
+
+async def fork(workflow: Runnable, source: str, at: int | str | None, options: RunOptions) -> Any:
+    """Branch off a recorded run and give the value of the new one; see `Workflow.fork`."""
+    _check(options)
+    checkpointer, is_own = checkpointer_of(options)
+    opened = await forking.fork(checkpointer, source, subject_of(workflow), options, at, is_own=is_own)
+    return await _value_of(opened, workflow)
+
+
+async def plan(workflow: Runnable | None, source: str, options: RunOptions) -> Plan:
+    """Say what a resumption would do; see `Workflow.plan`."""
+    checkpointer, is_own = checkpointer_of(options)
+    try:
+        return await resuming.plan(checkpointer, source, _subject_for(workflow, source))
+    finally:
+        if is_own:
+            await checkpointer.aclose()
+
+
+def _check(options: RunOptions) -> None:
+    """Refuse options that make no sense where a journal is a matter of course."""
+    check_options(options)
+
+
+# -- replay -------------------------------------------------------------------------------------------------------
+
+
+class Frame(NamedTuple):
+    """A run as it stood after one of its steps.
+
+    Attributes:
+        step: number of the step, from 1.
+        task_id: whose body returned.
+        turn: which turn of it.
+        at: wall time, in seconds since the epoch.
+        value: what it returned.
+        results: task id -> latest result, at that moment.
+        running: ids of the tasks that were under way.
+        channel: key -> value of the run's own channel.
+    """
+
+    step: int
+    task_id: str
+    turn: int
+    at: float
+    value: Any
+    results: Mapping[str, Any]
+    running: list[str]
+    channel: Mapping[str, Any]
+
+
+async def replay(
+    run_id: str,
+    workflow: Runnable | None = None,
+    *,
+    checkpointer: Checkpointer | None = None,
+    checkpoint_dir: Any = None,
+) -> AsyncIterator[Frame]:
+    """Step through a recorded run without executing anything: one frame for each body that returned.
+
+    Args:
+        run_id: the run, or the path of a checkpoint.
+        workflow: of the run; None for the recorded one.
+        checkpointer: where it is kept.
+        checkpoint_dir: the same as a directory; `./checkpoints` if neither is given.
+
+    Raises:
+        UnknownRunError: there is no such run or checkpoint.
+        CheckpointError: the records cannot be used here.
+    """
+    found, is_own = checkpointer_of({"checkpointer": checkpointer, "checkpoint_dir": checkpoint_dir})
+    try:
+        records = await found.read(str(run_id))
+    finally:
+        if is_own:
+            await found.aclose()
+    live: list[Any] | None = getattr(found, "objects", None)
+    opening = opening_of(records)
+    subject = _subject_for(workflow, str(run_id)) or resuming.recorded_subject(opening, live)
+    changes = graph_changes(opening.shape, shape_of(subject.graph))
+    if changes:
+        raise GraphChangedError(f"run {run_id!r} cannot be replayed with a workflow that has changed", changes)
+    history = resuming.fresh(opening, subject, live, resuming.kept_of(records))
+    seen = 0
+    for record in records:
+        history.tell([record])
+        while seen < len(history.steps):
+            yield await _frame(history, seen)
+            seen += 1
+
+
+async def _frame(history: History, number: int) -> Frame:
+    step = history.steps[number]
+    state = history.state
+    running = [instance.id for instance in state.live.values()]
+    channel = await resuming.channel_of(history)
+    return Frame(step.number, step.task_id, step.turn, step.at, step.value, dict(state.root.results), running, channel)

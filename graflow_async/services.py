@@ -1,0 +1,172 @@
+"""What serves the tasks of a run: contexts, threads, executors, bodies; put together, and taken apart again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ._core.run_state import RunState
+from ._core.state import Instance
+from ._lazy import lazily
+from ._runtime.bodies import Bodies
+from ._runtime.link import Link
+from ._runtime.ports import Notifier
+from ._runtime.scheduler import Scheduler
+from .context import FlowContext, SyncTaskExecutionContext, TaskExecutionContext
+from .context.plain import idempotency_key
+from .current import open_block, running
+from .executors.pools import ProcessExecutor
+from .executors.threads import ThreadPool
+from .options import RunOptions, executors_of
+from .protocols import Clock, Job
+from .store import KeyValueStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextvars import Context
+
+    from ._runtime.recording import JournaledScheduler
+
+logger = logging.getLogger("graflow_async.run")
+_recording = lazily("graflow_async._runtime.recording")
+
+
+class Services:
+    """The parts of one run.
+
+    Attributes:
+        link: the run as its tasks see it.
+        scheduler: the run's shell.
+    """
+
+    def __init__(self, options: RunOptions, provided: Mapping[str | type, Any]) -> None:
+        """Look at the options; nothing is opened yet.
+
+        Raises:
+            ConfigError: the `executor` option makes no sense.
+        """
+        self._options = options
+        self._provided = provided
+        self._threads: ThreadPool | None = None
+        self._executors, self._default_executor = executors_of(options.get("executor"))
+        self._executors.setdefault("process", ProcessExecutor())
+        self.link: Link
+        self.scheduler: Scheduler
+
+    def open(self, state: RunState, clock: Clock, notifier: Notifier | None, store: KeyValueStore) -> Scheduler:
+        """Put the parts of an ordinary run together."""
+        return self._open(Scheduler, state, clock, notifier, store)
+
+    def open_journaled(
+        self, state: RunState, clock: Clock, notifier: Notifier | None, store: KeyValueStore
+    ) -> JournaledScheduler:
+        """Put the parts of a run with a journal together."""
+        return self._open(_recording.JournaledScheduler, state, clock, notifier, store)
+
+    def _open(
+        self, kind: type[Any], state: RunState, clock: Clock, notifier: Notifier | None, store: KeyValueStore
+    ) -> Any:
+        options, run_id = self._options, state.run_id
+        for scope in (state.root, *state.scopes.values()):
+            scope.services = self
+        link = self.link = Link(
+            run_id=run_id,
+            store=store,
+            clock=clock,
+            notifier=notifier,
+            threads=self._thread_pool,
+            executors=self._executors,
+            provided=self._provided,
+        )
+        context = _base_context()
+        bodies = Bodies(
+            context=context,
+            binders=link.binders,
+            clock=clock,
+            store=store,
+            threads=self._thread_pool,
+            executors=self._executors,
+            default_executor=self._default_executor,
+            new_face=partial(TaskExecutionContext, link),
+            context_for=self.context_for,
+            submit=self._submit,
+            job_for=self._job_for,
+            run_id=run_id,
+        )
+        scheduler: Scheduler = kind(
+            state,
+            loop=asyncio.get_running_loop(),
+            clock=clock,
+            context=context,
+            begin=bodies.begin,
+            notifier=notifier,
+            cancel_grace=options.get("cancel_grace", 10.0),
+            validate=options.get("validate", False),
+        )
+        link.scheduler = self.scheduler = scheduler
+        scheduler.on_cancel = bodies.on_cancel = link.close_portals
+        bodies.lanes, bodies.watch, bodies.completed = scheduler.lanes, scheduler.watch, scheduler.completed
+        bodies.on_start = notifier.started if notifier is not None else None
+        link.check_graph(state.root.graph)
+        return scheduler
+
+    async def aclose(self) -> None:
+        """Close executors and threads."""
+        for executor in self._executors.values():
+            try:
+                await executor.aclose()
+            except Exception:
+                logger.exception("executor %r failed to close", executor)
+        if self._threads is not None:
+            await self._threads.aclose()
+
+    def context_for(self, instance: Instance) -> TaskExecutionContext | SyncTaskExecutionContext:
+        """Make the context of a body, once."""
+        face: Any = instance.face
+        if face is None:
+            if instance.kind == "async":
+                face = TaskExecutionContext(self.link, instance)
+            elif instance.task.definition.is_flow:
+                face = FlowContext(self.link, instance)
+            else:
+                face = SyncTaskExecutionContext(self.link, instance)
+            instance.face = face
+        return face
+
+    def _submit(self, event: Any) -> None:
+        """Pass a fact on."""
+        self.scheduler.submit(event)
+
+    def _thread_pool(self) -> ThreadPool:
+        """Give the thread pool, made at first use."""
+        if self._threads is None:
+            self._threads = ThreadPool()
+        return self._threads
+
+    def _job_for(
+        self, instance: Instance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Job:
+        """Make the job of a body that runs elsewhere."""
+        run_id = self.link.run_id
+        return Job(
+            run_id,
+            instance.id,
+            instance.key,
+            func,
+            args,
+            kwargs,
+            attempt=instance.attempt,
+            turn=instance.turn,
+            idempotency_key=idempotency_key(run_id, instance),
+        )
+
+
+def _base_context() -> Context:
+    """Copy the caller's contextvars for the tasks of a run; no block is open there, and nothing runs yet."""
+    context = copy_context()
+    context.run(open_block.set, None)
+    context.run(running.set, None)
+    return context
