@@ -20,7 +20,7 @@ class Kind(IntEnum):
     """What a record is. A reader refuses kinds that it does not know below 128, and skips those from 128 on."""
 
     HEADER = 1  # JSON: run id, workflow, versions, options; the first record of every log
-    CODE = 2  # pickled code, by number
+    CODE = 2  # a task's definition: where it is found, or what it is made of, by number
     GRAPH = 3  # a graph, by number
     EVENT = 4  # a fact of the machine
     DONE = 5  # a body that returned, with nothing but its value: the commonest fact
@@ -31,6 +31,7 @@ class Kind(IntEnum):
     CHECKPOINT = 10  # JSON: a named checkpoint was taken here
     FINISHED = 11  # JSON: how the run ended
     FORKED = 12  # JSON: where the records before this one came from
+    FUNCTION = 14  # a pickled function, by number
     KEPT = 13  # results of tasks that need not run again although the workflow has changed
 
 
@@ -77,10 +78,11 @@ class Log(Protocol):
         """Take a record; it waits for `push` or `flush`."""
         ...
 
-    def push(self) -> bool:
-        """Hand what waits to the operating system now, and say whether that was done.
+    def push(self, *, sync: bool = False) -> bool:
+        """Hand what waits to the operating system now (with `sync` to the disk), and say whether that was done.
 
         False means that it would take too long here (too much, too slow a disk, or no file at all): `flush` does it.
+        Ask for `sync` only where nobody else could share it.
 
         Raises:
             CheckpointWriteError: the storage refused; nothing can be appended any more.

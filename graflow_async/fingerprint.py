@@ -18,7 +18,8 @@ Shape = dict[str, tuple[Any, ...]]
 
 def shape_of(graph: Graph) -> Shape:
     """Describe a graph by plain data that can be compared."""
-    codes: dict[int, str] = {}
+    codes: dict[Any, str] = {}
+    texts: dict[str, str] = {}  # equal texts are one object: pickled once
     shape: Shape = {}
     for node in graph.table:
         before = tuple(graph.table[n].id for n in graph.predecessors_of[node.number])
@@ -27,11 +28,13 @@ def shape_of(graph: Graph) -> Shape:
             shape[node.id] = (before, "" if join is None else _asked(join), "")
             continue
         definition = node.task.definition
-        code = codes.get(id(definition))
+        func: Any = definition.func
+        code = codes.get(id(func))
         if code is None:
-            code = codes[id(definition)] = code_hash(definition)
+            code = codes[id(func)] = code_hash(definition)
         limits = f", limits {list(definition.limits)}" if definition.limits else ""
-        shape[node.id] = (before, f"{node.kind} with {definition.retry!r}{limits}", code)
+        text = f"{node.kind} with {definition.retry!r}{limits}"
+        shape[node.id] = (before, texts.setdefault(text, text), code)
     return shape
 
 

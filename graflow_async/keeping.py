@@ -14,14 +14,14 @@ from ._core.run_state import RunState
 from ._core.state import Status
 from ._lazy import lazily
 from ._runtime.encoding import Encoder, whole
-from ._runtime.history import History
+from ._runtime.history import History, opening_of
 from ._runtime.journal import Journal, resumed_record
 from ._runtime.limits import Limits
 from ._runtime.link import Link
 from ._runtime.recorded import Recorded
 from ._runtime.recording import JournaledScheduler
 from ._version import __version__
-from .checkpointer import Checkpointer, Kind, Log
+from .checkpointer import Checkpointer, Kind, Log, Record
 from .definition import Definition
 from .errors import ConfigError, NotSerializableError, TaskInterruptedError
 from .fingerprint import shape_of
@@ -41,6 +41,7 @@ _codec = lazily("graflow_async.codec")
 DEFAULT_DIRECTORY = "./checkpoints"
 
 FORMAT = 1
+LASTING = frozenset({Kind.HEADER, Kind.GRAPH, Kind.CODE, Kind.FUNCTION, Kind.KEPT, Kind.RESUMED})
 LARGE = 500  # nodes: the graph of a larger workflow is pickled in a thread
 _BODY = frozenset({Status.RUNNING, Status.PARKED, Status.RESUMING})
 
@@ -147,7 +148,33 @@ class Keeper:
             self.journal = Journal(
                 log, state, clock, self._durability, lambda emit: Encoder(graph, self._templates, live, emit)
             )
+        self.journal.compact = self._compact
         return self.journal
+
+    async def _compact(self, before: int) -> None:
+        """Put the records so far into a snapshot; channel writes numbered from `before` on stay apart in it."""
+        log = self._log
+        if log is None:
+            return
+        records = await self._checkpointer.read(log.run_id)
+        live: list[Any] | None = getattr(self._checkpointer, "objects", None)
+        made = await asyncio.to_thread(self._put_together, records, live, before)
+        if made is not None:
+            await log.compact(made, records[-1].seq + 1)
+
+    def _put_together(
+        self, records: list[Record], live: list[Any] | None, before: int
+    ) -> list[tuple[int, bytes]] | None:
+        """Make the records that stand for these; None for those of a run that is about to end."""
+        graph = self.journal.state.root.graph
+        history = History(opening_of(records), graph, self._templates, live)
+        history.tell(records)
+        if history.state.root.stop is not None or history.finish is not None:
+            return None
+        made = [(record.kind, record.payload) for record in records if record.kind in LASTING]
+        encoder = history.encoder(self._templates, lambda kind, payload: made.append((kind, payload)))
+        snapshot = history.snapshot(encoder, before)
+        return [*made, (Kind.SNAPSHOT, snapshot)]
 
     def attach(self, scheduler: JournaledScheduler, link: Link) -> None:
         """Let a run write into the journal, and find what was recorded."""

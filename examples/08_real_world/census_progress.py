@@ -34,6 +34,11 @@ class Progress:
         self._shown = 0
         self._is_open = False
 
+    @property
+    def done(self) -> int:
+        """How many files were seen to end."""
+        return self._done
+
     def note(self, event: Event) -> None:
         """Take an event of the run."""
         name = (event.task_id or "").rpartition("_")[0] or event.task_id
@@ -56,6 +61,10 @@ class Progress:
 
     def _file_done(self) -> None:
         self._done += 1
+        if not self._total:  # a resumed census: the files were found before
+            if self._done % (self._step * 10) == 0:
+                self._say(f"scanned {self._done:,} more files")
+            return
         percent = 100 * self._done // self._total
         if percent // self._step > self._shown // self._step:
             self._shown = percent

@@ -1,15 +1,18 @@
 """Count a source tree and rank its modules by who imports them: one task per file, created while the run goes.
 
     python code_census.py [folder] [--out DIR] [--concurrency N] [--limit N] [--processes] [--quiet]
+                          [--checkpoint-dir DIR [--resume]]
 
 The graph is `discover >> scan >> link >> rank >> report >> (write_json | write_chart)`. `scan` fans out, `rank` turns
-until its scores settle, and sync tasks (threads, child processes) and async tasks share one event loop.
+until its scores settle, and sync tasks (threads, child processes) and async tasks share one event loop. With
+`--checkpoint-dir` a census that was killed goes on with `--resume`: files that were recorded are not read again.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import os
 import sys
@@ -17,11 +20,11 @@ import sysconfig
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import aiofiles
 from census_graph import ImportGraph, Ranking, link_modules, rank_once
-from census_progress import show_progress
+from census_progress import Progress, show_progress
 from census_report import make_chart, make_report, make_table, printable
 from census_source import (
     MAX_BYTES,
@@ -36,6 +39,8 @@ from census_source import (
 )
 
 from graflow_async import (
+    CheckpointError,
+    CheckpointManager,
     ParallelGroupError,
     ProcessDiedError,
     RetryPolicy,
@@ -45,9 +50,6 @@ from graflow_async import (
     Workflow,
     task,
 )
-
-if TYPE_CHECKING:
-    import io
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -161,12 +163,30 @@ async def take_census(options: argparse.Namespace) -> dict[str, Any]:
         "started": time.perf_counter(),
     }
     # Threads of one interpreter cannot parse at the same time, and in Python 3.11 `ast` may fail when they try.
-    parsers = (os.cpu_count() or 1) if options.processes else 1
-    async with census.start(inputs=inputs, limits={"cpu": parsers}) as run:
+    limits = {"cpu": (os.cpu_count() or 1) if options.processes else 1}
+    if options.resume:
+        return await _go_on(options, limits, started=inputs["started"])
+    async with census.start(inputs=inputs, limits=limits, checkpoint_dir=options.checkpoint_dir) as run:
         if not options.quiet:
             await show_progress(run.events(), sys.stderr)
         await run
     return run.results["report"]
+
+
+async def _go_on(options: argparse.Namespace, limits: dict[str, int], *, started: float) -> dict[str, Any]:
+    """Go on with the census that was stopped last, with the folder and the settings that it was begun with."""
+    progress = Progress(io.StringIO() if options.quiet else sys.stderr)
+    try:
+        await CheckpointManager(options.checkpoint_dir).resume_from_latest(
+            census, inputs={"out": options.out, "started": started}, limits=limits, listeners=[progress.note]
+        )
+    finally:
+        progress.close()
+    if not options.quiet:
+        files = len(census.get_result("discover").files)
+        kept = files - progress.done
+        print(f"resumed: {kept:,} of {files:,} files were recorded and not analysed again", file=sys.stderr)
+    return census.get_result("report")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -184,6 +204,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _complain("interrupted", INTERRUPTED)
     except ParallelGroupError as error:
         return _complain("; ".join(str(reason) for reason in error.failed.values()), FAILED)
+    except CheckpointError as error:
+        return _complain(str(error), FAILED)
     if not options.quiet:
         print(make_table(told))
         print(f"{told['seconds']} s; see {options.out / 'census.json'} and {options.out / 'census.svg'}")
@@ -204,7 +226,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--limit", metavar="N", type=_count, help="only the first N files in sorted order")
     parser.add_argument("--processes", action="store_true", help="parse in child processes instead of threads")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    return parser.parse_args(arguments)
+    parser.add_argument("--checkpoint-dir", metavar="DIR", type=Path, help="record every file that is done")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the census in --checkpoint-dir that was stopped last"
+    )
+    options = parser.parse_args(arguments)
+    if options.resume and options.checkpoint_dir is None:
+        parser.error("--resume needs --checkpoint-dir")
+    return options
 
 
 def _count(text: str) -> int:

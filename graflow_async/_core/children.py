@@ -8,8 +8,24 @@ from ..errors import CycleLimitExceededError
 from ..task import Task
 from .commands import Deliver, Tell
 from .endings import Endings
-from .state import Awaited, Batch, BranchEnd, Detached, Instance, Judged, Owner, PartOf, Position, Scope, Status, Then
+from .state import (
+    Awaited,
+    Batch,
+    BranchEnd,
+    Detached,
+    Instance,
+    Judged,
+    Owner,
+    PartOf,
+    Position,
+    Scope,
+    Status,
+    Then,
+    new_instance,
+)
 from .wishes import SAME, UNSET, Child, Stop, Wishes
+
+RUNNING = Status.RUNNING
 
 
 class Children(Endings):
@@ -93,25 +109,26 @@ class Children(Endings):
 
     def turn(self, instance: Instance, data: tuple[tuple[Any, ...], dict[str, Any] | None]) -> None:
         """Give an instance another turn."""
-        limit = instance.task.definition.max_cycles
-        if instance.turn >= limit:
-            self.fail(instance, CycleLimitExceededError(instance.id, instance.turn, limit))
+        turn, limit = instance.turn, instance.task.definition.max_cycles
+        if turn >= limit:
+            self.fail(instance, CycleLimitExceededError(instance.id, turn, limit))
             return
         instance.scope.results[instance.id] = instance.value
         if self.observed:
             self.out.append(Tell("iterated", instance.id, instance.scope, instance, instance.value))
-        instance.turn += 1
+        instance.turn = turn + 1
         if instance.attempt != 1:
             instance.attempt = 1
         if instance.steps is not None:
             instance.steps = None
         instance.data = None if data is SAME else data
         instance.face = None
-        if instance.gates or self.state.max_steps is not None:
+        state = self.state
+        if instance.gates or state.max_steps is not None:
             self.begin(instance)
             return
-        self.state.steps += 1
-        instance.status = Status.RUNNING
+        state.steps += 1
+        instance.status = RUNNING
         self.out.append(instance)
 
     def _release_tasks(
@@ -126,14 +143,13 @@ class Children(Endings):
         while position < total:
             first = tasks[position][0]
             gates = self.gates_for(first, first.definition.kind)
-            end, known = position + 1, first.definition
-            while end < total:
-                definition = tasks[end][0].definition
-                if definition is not known:
-                    if self.gates_for(tasks[end][0], definition.kind) != gates:
+            end, known = total, first.definition
+            for place in range(position + 1, total):
+                if tasks[place][0].definition is not known:
+                    known = tasks[place][0].definition
+                    if self.gates_for(tasks[place][0], known.kind) != gates:
+                        end = place
                         break
-                    known = definition
-                end += 1
             batch = Batch(
                 state.next_key, tasks if end - position == total else tasks[position:end], parent, parent.scope, parent
             )
@@ -190,7 +206,7 @@ class Children(Endings):
             return
         task_id = f"{task.definition.id}_{child.number}" if child.number else (task.given_id() or task.definition.id)
         scope = owner if isinstance(owner, Scope) else owner.scope
-        instance = Instance(self._next_key(), task, task_id, owner, scope, parent, task.definition.kind)
+        instance = new_instance(self._next_key(), task, task_id, owner, scope, parent, task.definition.kind)
         instance.then = Awaited(then.handle, then.base - instance.key) if isinstance(then, Position) else then
         instance.upstream = upstream
         instance.gates = self.gates_for(task, task.definition.kind)

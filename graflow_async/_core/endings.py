@@ -42,13 +42,13 @@ class Endings(Walk):
         instance.status = DONE
         if self.observed:
             self.out.append(Tell("completed", instance.id, scope, instance, value))
-        lap = instance.lap
+        lap, owner = instance.lap, instance.owner
         if lap is not None:
             self.deliver_from(lap, instance.node, instance.id, value)
             if lap.then is not None:
                 self.leave_lap(lap)
         elif instance.then is None:
-            if instance.owner is scope:
+            if owner is scope:
                 scope.finals[instance.id] = value
         elif isinstance(instance.then, Judged):
             group = instance.then
@@ -57,11 +57,10 @@ class Endings(Walk):
             return
         else:
             self.deliver_end(instance.then, instance.id, value, instance.key)
-        owner = instance.owner
-        if owner.status is not CLOSING or owner.wishes is not None:
+        if owner is not scope and (owner.status is not CLOSING or owner.wishes is not None):
             _remember(owner, instance, value)
-        owner.open -= 1
-        if owner.open == 0:
+        owner.open = left = owner.open - 1
+        if not left:
             self.agenda.append(owner)
 
     def deliver_end(self, then: Then, source_id: str, value: Any, key: int) -> None:

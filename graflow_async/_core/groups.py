@@ -12,7 +12,7 @@ from .admission import Admission
 from .commands import Tell
 from .gate import Gate
 from .run_state import RunState
-from .state import FIRED, Activation, Instance, Judged, Lap, Owner
+from .state import FIRED, Activation, Judged, Lap, Owner, new_instance
 
 
 class Groups(Admission):
@@ -119,7 +119,7 @@ class Groups(Admission):
             return policy.on_group_finished(node.id, members, results, ctx)
 
         judge: Task[Any, Any] = Task(node.id, on_group_finished, inject_context=True, executor="inline")
-        instance = Instance(self.state.next_key, judge, node.id, lap.owner, lap.scope, lap.parent, "inline")
+        instance = new_instance(self.state.next_key, judge, node.id, lap.owner, lap.scope, lap.parent, "inline")
         self.state.next_key += 1
         instance.then = Judged(lap, number, values, failed)
         self.state.live[instance.key] = instance

@@ -92,7 +92,7 @@ class Machine(Jumps):
         self.out = out
         if instance.status is not RUNNING:
             self._live(instance.key, Completed)
-        if instance.gates and instance.status is RUNNING:
+        elif instance.gates:
             self.release(instance)
         if instance.open or instance.doomed:
             self._end_body(instance, value, wishes)

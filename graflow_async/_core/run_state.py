@@ -7,7 +7,9 @@ from typing import Any
 from ..definition import Definition
 from ..graph import Graph
 from .gate import Gate
-from .state import Batch, Instance, Lap, Scope, Status
+from .state import Batch, Instance, Lap, Scope, Status, new_instance
+
+RUNNING = Status.RUNNING
 
 
 class RunState:
@@ -64,14 +66,12 @@ class RunState:
         key = batch.first + position
         definition: Definition = task.definition
         task_id = f"{definition.id}_{number}" if number else (task.given_id() or definition.id)
-        instance = Instance(key, task, task_id, batch.owner, batch.scope, batch.parent, definition.kind)
-        if batch.gates:
-            instance.gates = batch.gates
-        instance.status = Status.RUNNING
-        if batch.then is not None:
-            instance.then = batch.then
+        instance = new_instance(
+            key, task, task_id, batch.owner, batch.scope, batch.parent, definition.kind, batch.gates, batch.then
+        )
+        instance.status = RUNNING
         self.live[key] = instance
-        if position + 1 == len(batch.tasks):
+        if position == batch.last:
             del self.batches[batch.first]
             batch.tasks = []
         return instance

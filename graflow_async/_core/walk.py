@@ -25,6 +25,7 @@ from .state import (
     Scope,
     Status,
     Then,
+    new_instance,
 )
 
 RUNNING = Status.RUNNING
@@ -93,7 +94,8 @@ class Walk(Groups):
 
     def fire(self, lap: Lap, number: int, delay: float | None = None) -> None:
         """Start a node: make its instance, or let its group be judged."""
-        if lap.scope.stop is not None:
+        scope, owner = lap.scope, lap.owner
+        if scope.stop is not None:
             return
         if not lap.is_simple:
             if self.is_dead(lap, number):
@@ -105,14 +107,14 @@ class Walk(Groups):
         lap.marks[number] = FIRED
         node = lap.graph.table[number]
         task = node.task
-        lap.owner.open += 1
+        owner.open += 1
         if task is None:
             self.agenda.append((lap, number))
             return
         state = self.state
         key = state.next_key
         state.next_key = key + 1
-        instance = Instance(key, task, node.id, lap.owner, lap.scope, lap.parent, node.kind)
+        instance = new_instance(key, task, node.id, owner, scope, lap.parent, node.kind)
         instance.lap = lap
         instance.node = number
         state.live[key] = instance
@@ -171,11 +173,11 @@ class Walk(Groups):
     def deliver_from(self, lap: Lap, number: int, node_id: str, value: Any) -> None:
         """Deliver a value along every edge out of a node."""
         lap.values[number] = value
-        route = lap.route
+        route, pending = lap.route, lap.pending
         successors = route.successors[number]
         for target in successors:
-            if lap.pending[target] == 1 and lap.marks[target] < FIRED:  # the usual case, without a call
-                lap.pending[target] = 0
+            if pending[target] == 1 and lap.marks[target] < FIRED:  # the usual case, without a call
+                pending[target] = 0
                 self.fire(lap, target)
             else:
                 self.deliver(lap, target, node_id, value)

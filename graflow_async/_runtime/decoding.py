@@ -16,7 +16,7 @@ from ..definition import Definition
 from ..errors import CheckpointError, GraphChangedError, text_of
 from ..graph import Graph, Join, Node
 from ..task import Task, is_task
-from .encoding import NO_GRAPH, ROOT, Row
+from .encoding import NO_GRAPH, PLAIN, ROOT, Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,6 +42,7 @@ class Decoder:
         self._templates = templates
         self.live = live
         self.codes: dict[int, Row] = {}
+        self.functions: dict[int, Any] = {}
         self.definitions: dict[int, Definition] = {}
         self.graphs: dict[int, Graph] = {ROOT: graph}
         self.children: Callable[[int], Any] = _no_child
@@ -66,6 +67,11 @@ class Decoder:
         """Take a CODE record."""
         number, *found_by = self.loads(payload)
         self.codes[number] = tuple(found_by)
+
+    def learn_function(self, payload: bytes) -> None:
+        """Take a FUNCTION record."""
+        number, code = self.loads(payload)
+        self.functions[number] = code
 
     def learn_graph(self, payload: bytes) -> None:
         """Take a GRAPH record."""
@@ -113,10 +119,20 @@ class Decoder:
             message = f"the run used the task {name}, which is not to be found any more"
             raise GraphChangedError(message, [f"task {name} is gone"])
         made = self.definitions[number] = _new(Definition)  # known at once: its code may speak of its own task
-        made.plan_now = None
-        for name, value in self.loads(code).items():
+        for name in Definition.__slots__:
+            setattr(made, name, getattr(PLAIN, name))
+        function, made.id, options = self.loads(code)
+        for name, value in (options or {}).items():
             setattr(made, name, value)
+        made.func = self._function(function)
         return made
+
+    def _function(self, number: int) -> Any:
+        """Give a function by its number."""
+        found = self.functions[number]
+        if isinstance(found, bytes):
+            found = self.functions[number] = self.loads(found)
+        return found
 
     def task(self, row: int | Row | None) -> Task[Any, Any] | None:
         """Make a task again; the root graph's nodes are themselves."""
@@ -169,6 +185,8 @@ class Decoder:
     def _resolve(self, reference: Any) -> Any:
         """Give what a reference of the slow pickler stands for."""
         kind, *rest = reference
+        if kind in ("unset", "same"):
+            return UNSET if kind == "unset" else SAME
         if kind == "task":
             return self.task(rest[0])
         if kind == "definition":
@@ -190,6 +208,8 @@ def load_whole(data: bytes, live: list[Any] | None) -> Graph:
     for kind, payload in decoder.loads(data):
         if kind == Kind.CODE:
             decoder.learn_code(payload)
+        elif kind == Kind.FUNCTION:
+            decoder.learn_function(payload)
         else:
             decoder.learn_graph(payload)
     return decoder.graph_by(ROOT + 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import sys
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from .._core.wishes import SAME, UNSET, Child, Wishes
@@ -28,6 +29,10 @@ codec = lazily("graflow_async.codec")
 
 ROOT = 0  # number of the run's own graph
 NO_GRAPH = Graph([], [], [], [], {}, {})
+PLAIN = Definition("plain", None, {})
+OPTIONS = tuple(name for name in Definition.__slots__ if name not in ("id", "func", "plan_now"))
+_options = attrgetter(*OPTIONS)
+PLAIN_OPTIONS = _options(PLAIN)
 Row = tuple[Any, ...]
 """A task as data: (number of its definition, args, kwargs, id), or the number of the root graph's node that it is."""
 
@@ -65,13 +70,21 @@ class Encoder:
                 self._names[id(node.task.definition)] = ("node", node.id)
         self._definitions: dict[int, tuple[int, Definition]] = {}
         self._graphs: dict[int, tuple[int, Graph]] = {id(graph): (ROOT, graph)}
+        self._functions: dict[int, tuple[int, Any]] = {}
         self._next_definition = 0
+        self._next_function = 0
         self.next_handle = 0
 
     def go_on(
-        self, definitions: Mapping[int, Definition], next_definition: int, graphs: Mapping[int, Graph], next_handle: int
+        self,
+        definitions: Mapping[int, Definition],
+        next_definition: int,
+        next_function: int,
+        graphs: Mapping[int, Graph],
+        next_handle: int,
     ) -> None:
         """Go on where earlier records end: these numbers were given."""
+        self._next_function = next_function
         self._definitions = {id(made): (number, made) for number, made in definitions.items()}
         self._next_definition = next_definition
         self._graphs = {id(made): (number, made) for number, made in graphs.items()}
@@ -108,6 +121,8 @@ class Encoder:
     def _refer(self, value: Any) -> Any:
         """Give the reference that stands for a part of the run."""
         kind = value.__class__
+        if value is UNSET or value is SAME:
+            return ("unset",) if value is UNSET else ("same",)
         if kind is Task:
             return ("task", self.row(value))
         if kind is Definition:
@@ -156,13 +171,28 @@ class Encoder:
         place = place_of(definition)
         if place is not None and place[0] != "__main__":
             return ("import", *place)
+        named = named or (None if place is None else ("import", *place))
         try:
-            code = self.dumps_slowly(options_of(definition), f"the code of task {definition.id!r}")
+            code = self.dumps(
+                (self._function(definition), definition.id, options_of(definition)),
+                f"the options of task {definition.id!r}",
+            )
         except NotSerializableError:
-            if named is None and place is None:
+            if named is None:
                 raise
             code = None  # it has a name, by which it is found as long as the workflow is given
-        return (*(named or ("import", *(place or ("", "")))), code) if named or place else ("code", code)
+        return ("code", code) if named is None else (*named, code)
+
+    def _function(self, definition: Definition) -> int:
+        """Give the number of a definition's function; with the first use it is written."""
+        func: Any = definition.func
+        entry = self._functions.get(id(func))
+        if entry is None:
+            code = self.dumps_slowly(func, f"the code of task {definition.id!r}")
+            entry = self._functions[id(func)] = (self._next_function, func)
+            self._next_function += 1
+            self.emit(Kind.FUNCTION, pickle.dumps((entry[0], code), 5))
+        return entry[0]
 
     def graph(self, graph: Graph) -> int:
         """Give the number of a graph; with the first use it is written."""
@@ -233,7 +263,7 @@ def place_of(definition: Definition) -> tuple[str, str] | None:
     """Find the module and the qualified name under which a definition's task stands; None if it stands nowhere."""
     func: Any = definition.func
     module, name = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
-    if not isinstance(module, str) or not isinstance(name, str) or "<locals>" in name:
+    if not isinstance(name, str) or "<locals>" in name or not isinstance(module, str):
         return None
     found: Any = sys.modules.get(module)
     for part in name.split("."):
@@ -241,9 +271,12 @@ def place_of(definition: Definition) -> tuple[str, str] | None:
     return (module, name) if is_task(found) and found.definition is definition else None
 
 
-def options_of(definition: Definition) -> dict[str, Any]:
-    """Give everything that a definition is made of."""
-    return {name: getattr(definition, name) for name in Definition.__slots__ if name != "plan_now"}
+def options_of(definition: Definition) -> dict[str, Any] | None:
+    """Give the options of a definition that differ from those of a plain one; None if none does."""
+    values = _options(definition)
+    if values == PLAIN_OPTIONS:
+        return None
+    return {n: v for n, v, plain in zip(OPTIONS, values, PLAIN_OPTIONS, strict=True) if v != plain}
 
 
 def _node_row(node: Node) -> Row:

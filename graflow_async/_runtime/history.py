@@ -20,6 +20,7 @@ from .facts import Fact, FactReader, Writes
 from .fold import Fold
 from .limits import Limits, new_state
 from .retelling import Retelling, leaves
+from .snapshot import Snapshot, put_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -57,7 +58,8 @@ class History:
         fold: the machine as it stood, with timers, called children and steps.
         decoder, reader: know the numbers of definitions, graphs and receivers; a journal that goes on needs them.
         writes: what was written into channels, in order.
-        steps: bodies that returned, in order.
+        steps: bodies that returned, in order; those before a snapshot are only counted.
+        steps_before: how many came before it.
         epoch: how often the run was taken over.
         at: wall time of the last fact.
         known: names of checkpoints that were taken, with their metadata.
@@ -80,6 +82,7 @@ class History:
         self.at: float = self.header["created_at"]
         self.known: list[dict[str, Any]] = []
         self.kept: dict[str, Any] = {}
+        self.steps_before = 0
         self._is_headed = False
         self._failures: list[tuple[int, Event, BaseException]] = []
 
@@ -132,6 +135,8 @@ class History:
         kind, payload = record.kind, record.payload
         if kind == Kind.CODE:
             self.decoder.learn_code(payload)
+        elif kind == Kind.FUNCTION:
+            self.decoder.learn_function(payload)
         elif kind == Kind.GRAPH:
             if self._is_headed:
                 self.decoder.learn_graph(payload)
@@ -146,6 +151,8 @@ class History:
             about = json.loads(payload)
             self.epoch = about["epoch"]
             self.change_limits(Limits.from_json(about["limits"]), about["at"])
+        elif kind == Kind.SNAPSHOT:
+            self._go_on_from(payload)
         elif kind == Kind.KEPT:
             self.kept = self.decoder.loads(payload)
         elif kind == Kind.CHECKPOINT:
@@ -163,7 +170,9 @@ class History:
             instance = self.state.find(event.key)
             if instance is not None:
                 name, turn = instance.id, instance.turn
-                self.steps.append(Step(len(self.steps) + 1, record.seq, name, turn, fact.at, event.value))
+                self.steps.append(
+                    Step(self.steps_before + len(self.steps) + 1, record.seq, name, turn, fact.at, event.value)
+                )
             stop = event.wishes.stop if event.wishes is not None else None
             if stop is not None and stop.error is not None:
                 self._failures.append((record.seq, event, stop.error))
@@ -196,7 +205,8 @@ class History:
         """Make an encoder that goes on where the records end: it knows every number that was given."""
         decoder = self.decoder
         encoder = Encoder(decoder.graph, templates, decoder.live, emit)
-        encoder.go_on(decoder.definitions, len(decoder.codes), decoder.graphs, max(self.reader.calls, default=-1) + 1)
+        last = max(self.reader.calls, default=-1)
+        encoder.go_on(decoder.definitions, len(decoder.codes), len(decoder.functions), decoder.graphs, last + 1)
         return encoder
 
     def renumbered(self, record: Record, key_of: Callable[[Any], Any]) -> bytes | None:
@@ -210,6 +220,40 @@ class History:
             return None if key is None else record.payload
         encoder = self.encoder({}, _emit_nothing)
         return encoder.dumps((*content[:place], key, *content[place + 1 :]), "a recorded fact")
+
+    # -- snapshots --------------------------------------------------------------------------------------------
+
+    def snapshot(self, encoder: Encoder, before: int) -> bytes:
+        """Put everything that was told into one record; channel writes numbered from `before` on stay apart.
+
+        Raises:
+            NotSerializableError: something cannot be pickled.
+        """
+        fold = self.fold
+        taken = Snapshot(
+            fold.state,
+            fold.deadlines,
+            fold.recorded,
+            fold.namespaces,
+            fold.begun,
+            self.reader.calls,
+            put_together(self.writes, before),
+            len(self.steps) + self.steps_before,
+            self.epoch,
+            self.at,
+            self.known,
+        )
+        return encoder.dumps_slowly(tuple(taken), "the state of the run")
+
+    def _go_on_from(self, payload: bytes) -> None:
+        """Take a snapshot in the place of everything before it."""
+        taken = Snapshot(*self.decoder.loads(payload))
+        self.fold = Fold(taken.state)
+        self.fold.deadlines, self.fold.recorded = taken.deadlines, taken.recorded
+        self.fold.namespaces, self.fold.begun = taken.namespaces, taken.begun
+        self.reader.calls.update(taken.calls)
+        self.writes, self.steps_before = taken.writes, taken.steps
+        self.epoch, self.at, self.known = taken.epoch, taken.at, taken.known
 
     # -- looking ----------------------------------------------------------------------------------------------
 
@@ -241,6 +285,8 @@ def retell(records: list[Record], new: Callable[[], History]) -> list[tuple[int,
         if record.kind not in (Kind.DONE, Kind.EVENT, Kind.STEP):
             was.learn(record)
             now.learn(record)
+            if record.kind == Kind.SNAPSHOT:
+                story = Retelling(was.fold, now.fold)
             if record.kind != Kind.FINISHED:
                 kept.append((record.kind, record.payload))
             continue

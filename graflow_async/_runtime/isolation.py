@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..current import running
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine, Generator
+    from collections.abc import Awaitable, Callable, Coroutine, Generator
     from contextvars import Context
 
 
@@ -28,7 +28,7 @@ def first_step(body: Any, coro: Coroutine[Any, Any, Any]) -> Any:
 
 
 class Returned:
-    """What a stepper gives when the coroutine at hand has returned, instead of a future to wait for.
+    """What a step gives when the coroutine at hand has returned, instead of a future to wait for.
 
     Attributes:
         value: what it returned.
@@ -41,12 +41,24 @@ class Returned:
         self.value: Any = None
 
 
+def new_step(returned: Returned) -> Callable[[Any], Any]:
+    """Make a function that begins the coroutine it is given, or sends a value to the one that has suspended.
+
+    It gives `returned` when the coroutine has returned, else what to wait for. After an exception of a coroutine it is
+    of no use any more.
+    """
+    stepper: Any = _stepper(returned)
+    step: Callable[[Any], Any] = stepper.send
+    step(None)
+    return step
+
+
 @types.coroutine
-def stepper(returned: Returned) -> Generator[Any, Any, None]:
-    """Run the coroutines that are sent in, one after the other; give `returned` after each, and first of all.
+def _stepper(returned: Returned) -> Generator[Any, Any, None]:
+    """Run the coroutines that are sent in, one after the other.
 
     A coroutine that is sent to directly returns by raising StopIteration, which costs more than all the rest of a short
-    body; delegated to it returns without. An exception of a coroutine ends the stepper.
+    body; delegated to it returns without.
     """
     while True:
         returned.value = yield from (yield returned)

@@ -13,18 +13,21 @@ from .._core.events import Cancelled, Completed, Event, Failed
 from .._core.run_state import RunState
 from ..checkpointer import Kind, Log
 from ..current import running
+from ..errors import GraflowError
 from ..protocols import Clock
 from .encoding import Encoder
 from .facts import UNSAVED, FactWriter
 from .limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
 logger = logging.getLogger("graflow_async.journal")
 
 SYNC_AFTER = 1.0  # seconds: how long what survives a kill may wait for the disk, with durability "process"
 MOST_WAITING = 8 * 2**20  # bytes: how much may wait for the disk before the run waits, too
+COMPACT_AT = 8 * 2**20  # bytes: logs are put together from this size on, and again when they have grown to
+GROWTH = 4  # times what that came to
 ENDS = (Completed, Failed, Cancelled)
 
 
@@ -33,7 +36,9 @@ class Journal:
 
     Attributes:
         log: where they go.
+        state: of the run.
         durability: what a fact survives before anything follows from it: "process", "fsync", "async" or "exit".
+        compact: puts the records so far together, given the number of the first channel write that must stay apart.
     """
 
     def __init__(
@@ -48,7 +53,7 @@ class Journal:
         """Write into `log` what is known of `state`; channel writes are numbered from `last_write` on."""
         self.log = log
         self.durability = durability
-        self._state = state
+        self.state = state
         self._clock = clock
         self._encoder = new_encoder(self._emit)
         self._facts = FactWriter(self._encoder, self._name_of)
@@ -58,6 +63,9 @@ class Journal:
         self._sync_timer: Any = None
         self._saves: set[asyncio.Task[Any]] = set()
         self._synced_at = log.size
+        self._compacting: asyncio.Task[None] | None = None
+        self._compact_at = max(COMPACT_AT, GROWTH * log.size)
+        self.compact: Callable[[int], Coroutine[Any, Any, None]] | None = None
 
     # -- facts ------------------------------------------------------------------------------------------------
 
@@ -69,7 +77,7 @@ class Journal:
         """
         writes = self._written.get(event.key) if isinstance(event, ENDS) and self._written else None
         if isinstance(event, Completed):
-            instance = self._state.live.get(event.key)
+            instance = self.state.live.get(event.key)
             if instance is not None and not instance.task.definition.persist:
                 event = Completed(event.key, UNSAVED, event.wishes)
         record = self._facts.write(event, self._clock.time(), writes)
@@ -105,22 +113,26 @@ class Journal:
         self._writes += 1
         operation = (self._writes, *operation)
         body: Any = running.get()
-        if body is not None and body.key in self._state.live:
+        if body is not None and body.key in self.state.live:
             self._written.setdefault(body.key, []).append(operation)
         else:
             payload = self._encoder.dumps([operation], f"the channel key {operation[2]!r}")
             self.append((Kind.WRITE, payload))
-            if self._state.root.phase != "new":
+            if self.state.root.phase != "new":
                 self.push()  # what comes before the start is written together with it: all or nothing
 
     # -- the disk ---------------------------------------------------------------------------------------------
 
-    def push(self) -> bool:
+    def push(self, *, is_alone: bool = False) -> bool:
         """Hand over what was appended; False if what follows from it has to wait for `flush`.
+
+        `is_alone` says that nothing else of the run is under way that could share a sync.
 
         Raises:
             CheckpointWriteError: the storage refused.
         """
+        if self.log.size > self._compact_at and self._compacting is None and self.compact is not None:
+            self._compacting = asyncio.get_running_loop().create_task(self._compact(self.compact))
         durability = self.durability
         if durability == "process":
             done = self.log.push()
@@ -128,7 +140,7 @@ class Journal:
                 self._sync_timer = self._clock.call_later(SYNC_AFTER, self._sync_later)
             return done
         if durability == "fsync":
-            return False
+            return is_alone and self.log.push(sync=True)
         if durability == "async":
             if self._flushing is None:
                 self._flushing = asyncio.get_running_loop().create_task(self._flush_behind())
@@ -160,6 +172,17 @@ class Journal:
             logger.warning("run %s: the journal could not be written: %s", self.log.run_id, error)
         finally:
             self._flushing = None
+
+    async def _compact(self, compact: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+        """Put the records so far together, in the background; a run whose log cannot be shortened goes on as it is."""
+        waiting = (operation[0] for written in self._written.values() for operation in written)
+        try:
+            await compact(min(waiting, default=self._writes + 1))
+        except (GraflowError, RecursionError) as error:
+            logger.info("run %s: the journal stays as long as it is: %s", self.log.run_id, error)
+        finally:
+            self._compact_at = max(COMPACT_AT, GROWTH * self.log.size)
+            self._compacting = None
 
     # -- checkpoints and the end ------------------------------------------------------------------------------
 
@@ -211,8 +234,9 @@ class Journal:
         try:
             while self._saves:
                 await asyncio.wait(self._saves)
-            if self._flushing is not None:
-                await asyncio.wait((self._flushing,))
+            behind = [task for task in (self._flushing, self._compacting) if task is not None]
+            if behind:
+                await asyncio.wait(behind)
             self.append((Kind.FINISHED, json.dumps({"status": status, "at": self._clock.time()}).encode()))
             await self.log.flush(sync=True)
         finally:
@@ -224,7 +248,7 @@ class Journal:
         self.log.append(kind, payload)
 
     def _name_of(self, key: int) -> str:
-        instance = self._state.live.get(key)
+        instance = self.state.live.get(key)
         return instance.id if instance is not None else f"number {key}"
 
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.state import Batch, Instance
 from ..errors import TaskTimeoutError
+from ..protocols import TimerHandle
+from .isolation import Returned, new_step
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,20 +29,20 @@ MAX_BURST = 512
 logger = logging.getLogger("graflow_async.run")
 
 
-class Lane:
-    """One asyncio task of the run, and the instance whose body it is in.
+class Seat:
+    """Where a body is that is not over yet: on a lane, or in a thread for which no lane waits.
 
     Attributes:
-        task: the asyncio task.
-        instance: whose body suspended it; None while it runs through short ones.
+        task: the asyncio task; None without a lane.
+        instance: whose body it is; None while a lane runs through short ones.
         timed_out: the body's time was over before it ended.
         abandoned: the body ignored its cancellation; whatever it still does counts for nothing.
-        in_thread: the body runs in a thread, which cancelling the lane cannot stop.
+        in_thread: the body runs in a thread, which cancelling the task cannot stop.
         cancels: how often it was cancelled for its present body.
-        is_used: a body has suspended on it, so somebody may know its asyncio task: no other body must run on it.
+        timer: ends a thread's body whose time is over.
     """
 
-    __slots__ = ("abandoned", "cancels", "in_thread", "instance", "is_used", "task", "timed_out")
+    __slots__ = ("abandoned", "cancels", "in_thread", "instance", "task", "timed_out", "timer")
 
     def __init__(self) -> None:
         """Have no task yet."""
@@ -50,13 +52,41 @@ class Lane:
         self.abandoned = False
         self.in_thread = False
         self.cancels = 0
-        self.is_used = False
+        self.timer: TimerHandle | None = None
 
     def cancel(self) -> None:
-        """Throw CancelledError into the body."""
+        """Throw CancelledError into the body, if it is on a lane."""
         if self.task is not None:
             self.cancels += 1
             self.task.cancel()
+
+
+class Lane(Seat):
+    """One asyncio task of the run, which runs bodies.
+
+    Attributes:
+        is_used: a body has suspended on it, so somebody may know its asyncio task: no other body must run on it.
+        step: begins a coroutine, or resumes the one that has suspended; gives `returned` when it has returned.
+        returned: what the latest coroutine returned.
+    """
+
+    __slots__ = ("is_used", "returned", "step")
+
+    def __init__(self, returned: Returned) -> None:
+        """Have no task yet."""
+        super().__init__()
+        self.returned = returned
+        self.is_used = False
+        self.step = new_step(returned)
+
+    def renew(self) -> None:
+        """Take a new step: an exception has ended the old one."""
+        self.step = new_step(self.returned)
+
+    def throw(self, error: BaseException) -> Any:
+        """Do what `step` does, by an exception that is raised where the coroutine waits."""
+        step: Any = self.step
+        return step.__self__.throw(error)
 
 
 class Lanes:
@@ -87,20 +117,26 @@ class Lanes:
         self._context = context
         self._begin = begin
         self._watch = watch
-        self._crash = crash
+        self.crash = crash
         self._forget = forget
         self._take = take
         self.queue: deque[Instance | Batch] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._runnable = 0
         self._burst = 1
+        self._returned = Returned()
         self._idle: asyncio.Future[None] | None = None
-        self.busy: dict[int, Lane] = {}
+        self.busy: dict[int, Seat] = {}
 
     def push(self, work: Instance | Batch) -> None:
         """Queue an instance, or a batch to be taken apart."""
         self.queue.append(work)
         if self._runnable == 0:
+            self._spawn(1)
+
+    def wake(self) -> None:
+        """See to it that somebody looks at the queue."""
+        if self._runnable == 0 and self.queue:
             self._spawn(1)
 
     def suspend(self, lane: Lane, instance: Instance) -> None:
@@ -121,14 +157,20 @@ class Lanes:
         """Note that a suspended body has ended and its lane is free again."""
         lane.instance = None
         self._runnable += 1
-        if self.busy.get(instance.key) is lane:
+        self.leave(lane, instance)
+
+    def leave(self, seat: Seat, instance: Instance) -> None:
+        """Note that a body has ended."""
+        if self.busy.get(instance.key) is seat:
             del self.busy[instance.key]
             if instance.gates:
                 self._forget(instance.key)
 
-    def abandon(self, lane: Lane) -> None:
+    def abandon(self, lane: Seat) -> None:
         """Stop waiting for a lane whose body will not end."""
         lane.abandoned = True
+        if lane.timer is not None:
+            lane.timer.cancel()
         if lane.instance is not None:
             self.busy.pop(lane.instance.key, None)
             self._forget(lane.instance.key)
@@ -153,35 +195,36 @@ class Lanes:
         """Start lanes, not more than there is work for."""
         total = 0
         for work in self.queue:
-            total += len(work.tasks) - work.taken if isinstance(work, Batch) else 1
+            if not isinstance(work, Batch):
+                total += 1
+            elif work.tasks:
+                total += len(work.tasks) - work.taken
             if total >= count:
                 break
         for _ in range(min(count, total)):
-            lane = Lane()
+            lane = Lane(self._returned)
             self._runnable += 1
             lane.task = self._loop.create_task(self._serve(lane), context=self._context)
             self._tasks.add(lane.task)
 
     async def _serve(self, lane: Lane) -> None:
         """Run work until there is none, giving the loop back after each time slice."""
-        queue, take, begin = self.queue, self._take, self._begin
-        task, clock = lane.task, monotonic
+        queue, take, begin, clock = self.queue, self._take, self._begin, monotonic
+        task = lane.task
         now = clock()
         until = now + TIME_SLICE
-        retire = False
         try:
-            while queue and not retire:
-                work = queue[0]
+            while queue:
+                work: Any = queue[0]
                 if work.__class__ is Instance:
+                    instance = work
                     queue.popleft()
-                    instance: Any = work
                 else:
-                    batch: Any = work
-                    if not batch.tasks:  # taken up by other lanes, or dropped
+                    if not work.tasks:  # taken up by other lanes, or dropped
                         queue.popleft()
                         continue
-                    instance = take(batch)
-                    if not batch.tasks:
+                    instance = take(work)
+                    if not work.tasks:
                         queue.popleft()
                 instance.started_at = now
                 rest = begin(lane, instance)
@@ -189,16 +232,17 @@ class Lanes:
                     await rest
                     if lane.abandoned:
                         return
-                if lane.is_used or (task is not None and task.cancelling()):
-                    retire = True  # a cancelled task carries its cancellation on: it must not meet the next body
-                    continue
+                    if lane.is_used:
+                        break
+                if task is not None and task.cancelling():
+                    break  # a cancelled task carries its cancellation on: it must not meet the next body
                 now = clock()
                 if now > until and queue:
                     await asyncio.sleep(0)
                     now = clock()
                     until = now + TIME_SLICE
         except Exception as error:  # noqa: BLE001  # a body's failure is a fact; what arrives here is our own
-            self._crash(error)
+            self.crash(error)
         except asyncio.CancelledError:
             if not lane.abandoned and not (task is not None and task.cancelling()):
                 raise

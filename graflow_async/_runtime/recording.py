@@ -157,7 +157,7 @@ class JournaledScheduler(Scheduler):
         """Carry commands out now, or when what was written is safe; never out of order."""
         if self._releasing is not None:
             self._held.extend(commands)
-        elif self.journal.push():
+        elif self.journal.push(is_alone=not self.lanes.busy and not self.lanes.queue):
             for command in commands:
                 self._perform[command.__class__](command)
         elif commands:

@@ -38,9 +38,10 @@ class Retelling:
     """Tells a story without some of its facts, side by side with the story as it was."""
 
     def __init__(self, was: Fold, now: Fold) -> None:
-        """Begin with two fresh folds."""
+        """Begin with two folds that stand at the same point."""
         self.was = was
         self.now = now
+        self._same_below = was.state.next_key
         self._keys: dict[int, int] = {}
 
     def tell(self, event: Event, again: Event, at: float) -> bool:
@@ -60,26 +61,28 @@ class Retelling:
 
     def key(self, key: Any) -> Any:
         """Give the number that something has in the new story; None if it is not part of it."""
-        return self._keys.get(key) if isinstance(key, int) else key
+        if not isinstance(key, int):
+            return key
+        return key if key < self._same_below else self._keys.get(key)
 
     def _translate(self, event: Any, key: int | None) -> bool:
         """Let a fact speak of the new story's instances; False if it has none for it."""
         if isinstance(event, Taken):
-            first = self._keys.get(event.first)
+            first = self.key(event.first)
             if first is None or first not in self.now.state.batches:
                 return False
             event.first = first
             return True
         if isinstance(event, StopRequested):
-            event.scope = self._keys.get(event.scope, -1)  # that of the run itself has no part in the new story
+            event.scope = self.key(event.scope) or -1  # that of the run itself has no part in the new story
             return True
         if isinstance(event, TimerFired):
             if isinstance(event.token, int):
-                event.token = self._keys.get(event.token, -1)
+                event.token = self.key(event.token) or -1
             return event.token in self.now.state.timers
         if key is None:
             return True
-        new = self._keys.get(key)
+        new = self.key(key)
         if new is None:
             return False
         event.key = new

@@ -139,8 +139,8 @@ class Appender:
         if self._since is not None:
             self._since.append((kind, payload))
 
-    def push(self) -> bool:
-        """Write what waits now, if that is quick, and say whether it was done.
+    def push(self, *, sync: bool = False) -> bool:
+        """Write (with `sync` also sync) what waits now, if that is quick, and say whether it was done.
 
         Raises:
             CheckpointWriteError: the storage refused; nothing can be appended any more.
@@ -148,6 +148,8 @@ class Appender:
         """
         if not self._usable:
             self._refuse()
+        if sync:
+            return self._sync_here and not self._running and not self._waiters and self.push() and self._synced_now()
         if self._writing:
             return False
         waiting = self._waiting
@@ -276,6 +278,14 @@ class Appender:
             self._sync_stays_away = True
             logger.warning("run %s: a sync took %.1f ms; from now on a thread waits for it", self.run_id, took * 1e3)
 
+    def _synced_now(self) -> bool:
+        """Sync what was written, at once; there is nobody to share it with."""
+        if self._synced < self._end:
+            self._sync_on_loop()
+            if not self._usable:
+                self._refuse()
+        return True
+
     def _sync_alone(self) -> bool:
         """Sync at once for somebody who was alone in the last commit, and say whether that was done.
 
@@ -286,10 +296,7 @@ class Appender:
             return False
         self._alone = False
         asyncio.get_running_loop().call_soon(self._be_alone)
-        self._sync_on_loop()
-        if not self._usable:
-            self._refuse()
-        return True
+        return self._synced_now()
 
     def _be_alone(self) -> None:
         # Nobody joined since the sync of this turn.

@@ -61,12 +61,13 @@ class MemoryLog:
         self.next_seq += 1
         self.size += len(payload) + _OVERHEAD
 
-    def push(self) -> bool:
+    def push(self, *, sync: bool = False) -> bool:
         """Say that everything is where it will stay.
 
         Raises:
             CheckpointError: the log is closed.
         """
+        del sync
         self._check()
         return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any, cast
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 _NOTE = "graflow_async: task "
+_GO_ON = "graflow-async: resume it with: "
 _MOST = 2000  # characters of a line; some libraries put whole documents into their messages
 
 
@@ -71,6 +73,11 @@ def describe(error: BaseException) -> str:
     return text
 
 
+def tell_how_to_go_on(error: BaseException, run_id: str, directory: str) -> None:
+    """Let the line that tells of an error end with the command that goes on with the run."""
+    error.add_note(f"{_GO_ON}graflow-async resume {shlex.quote(run_id)} --checkpoint-dir {shlex.quote(directory)}")
+
+
 def say(text: str) -> None:
     """Print one line on stderr, whatever is in the text: line breaks become spaces, control characters are spelled."""
     line = " ".join(part.strip() for part in text.splitlines() if part.strip())
@@ -83,6 +90,12 @@ def say(text: str) -> None:
 def _told(error: BaseException, text: str, code: int, *, debug: bool) -> int:
     """Tell the user of an error and give the exit code."""
     sys.stdout.flush()
+    notes = cast("list[Any]", getattr(error, "__notes__", []))
+    text += "".join(
+        f"; {note.removeprefix('graflow-async: ')}"
+        for note in notes
+        if isinstance(note, str) and note.startswith(_GO_ON)
+    )
     if debug:
         traceback.print_exception(error)
     say(text)

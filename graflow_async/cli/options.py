@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
+
+from ..keeping import DEFAULT_DIRECTORY
+
+
+class Durability(StrEnum):
+    """What a finished task survives before what comes after it starts."""
+
+    PROCESS = "process"
+    FSYNC = "fsync"
+    ASYNC = "async"
+    EXIT = "exit"
 
 
 def _or_root(context: typer.Context, value: bool) -> bool:  # noqa: FBT001  # called by typer, by position
@@ -20,4 +32,40 @@ Target = Annotated[
         show_default=False,
     ),
 ]
+RecordedTarget = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODULE:OBJECT]",
+        help="The workflow as it is today; without it the one that was recorded with the run is used.",
+        show_default=False,
+    ),
+]
+RunOrPath = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="The id of a recorded run, or the path of a checkpoint.", show_default=False),
+]
 Debug = Annotated[bool, typer.Option("--debug", callback=_or_root, help="Show the traceback of an error.")]
+CheckpointDir = Annotated[
+    str | None, typer.Option(metavar="DIR", help="Record the run in this directory.", show_default=False)
+]
+RecordedIn = Annotated[
+    str, typer.Option("--checkpoint-dir", metavar="DIR", help="The directory in which runs are recorded.")
+]
+RECORDED_IN = DEFAULT_DIRECTORY
+DurabilityOption = Annotated[
+    Durability | None,
+    typer.Option(
+        "--durability",
+        help="What a finished task survives: a kill (process, the default), a power cut (fsync), or nothing yet "
+        "(async; exit writes only at the end).",
+        show_default=False,
+    ),
+]
+MaxConcurrency = Annotated[int | None, typer.Option(metavar="N", help="The most tasks that run at once.")]
+Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="The longest that the run may take.")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print one JSON object: status, value or error, run_id, workflow, seconds. Prints go to stderr."
+    ),
+]

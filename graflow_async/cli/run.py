@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 import uuid
 from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
 
-from ..errors import DefinitionError, GraflowWorkflowCanceledError
-from ..options import RunOptions
+from ..errors import DefinitionError
+from ..keeping import checkpointer_of
+from ..options import RunOptions, check_options
 from ..workflow import Workflow
-from .failures import DONE, UsageError, guarded
+from .failures import UsageError, guarded, tell_how_to_go_on
 from .inputs import prepare, read_document, read_pairs
-from .loop import drive
-from .options import Debug, Target
-from .output import as_json, for_people, prints_on_stderr
+from .options import CheckpointDir, Debug, Durability, DurabilityOption, Json, MaxConcurrency, Target, Timeout
+from .outcome import answer, carry_out
+from .output import prints_on_stderr
 from .targets import load
 
 Input = Annotated[
@@ -33,13 +32,9 @@ InputsJson = Annotated[
 Start = Annotated[
     list[str] | None, typer.Option(metavar="ID", help="The task to start from instead of the roots; may be repeated.")
 ]
-MaxConcurrency = Annotated[int | None, typer.Option(metavar="N", help="The most tasks that run at once.")]
-Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="The longest that the run may take.")]
-Json = Annotated[
-    bool,
-    typer.Option(
-        "--json", help="Print one JSON object: status, value or error, run_id, workflow, seconds. Prints go to stderr."
-    ),
+RunId = Annotated[
+    str | None,
+    typer.Option(metavar="ID", help="The id of the run; one is made up if none is given.", show_default=False),
 ]
 
 
@@ -56,30 +51,53 @@ def run(
     start: Start = None,
     max_concurrency: MaxConcurrency = None,
     timeout: Timeout = None,
+    checkpoint_dir: CheckpointDir = None,
+    run_id: RunId = None,
+    durability: DurabilityOption = None,
     json: Json = False,
     debug: Debug = False,
 ) -> int:
     """Run a workflow, a task or a flow and print its value.
 
+    With --checkpoint-dir the run is recorded, so that `resume` can go on with it after an error, Ctrl-C or a crash.
+
     Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted by Ctrl-C after a clean cancellation.
     """
-    options: RunOptions = {"run_id": uuid.uuid4().hex, "max_concurrency": max_concurrency, "timeout": timeout}
 
     def body() -> int:
+        options = _options(max_concurrency, timeout, checkpoint_dir, run_id, durability)
         pairs = read_pairs(input or ())
         document = read_document(inputs_json) if inputs_json is not None else {}
         with prints_on_stderr() if json else nullcontext():
             workflow, options["inputs"] = prepare(load(target), document, pairs)
-            report, error = _execute(workflow, start, options)
-        if json:
-            print(as_json(report), flush=True)
-        if error is not None:
-            raise error
-        if not json:
-            print(for_people(report["value"]), flush=True)
-        return DONE
+            report, failure = _execute(workflow, start, options)
+        if failure is not None and checkpoint_dir is not None:
+            tell_how_to_go_on(failure, report["run_id"], checkpoint_dir)
+        return answer(report, failure, json=json)
 
     return guarded(body, debug=debug)
+
+
+def _options(
+    max_concurrency: int | None,
+    timeout: float | None,
+    checkpoint_dir: str | None,
+    run_id: str | None,
+    durability: Durability | None,
+) -> RunOptions:
+    """Put the options of the run together.
+
+    Raises:
+        UsageError: one asks for a journal that another one does not give.
+    """
+    options: RunOptions = {"max_concurrency": max_concurrency, "timeout": timeout}
+    options["run_id"] = uuid.uuid4().hex if run_id is None else run_id
+    if durability is not None and checkpoint_dir is None:
+        raise UsageError("--durability says how a run is recorded: it needs --checkpoint-dir")
+    if checkpoint_dir is not None:
+        options["checkpoint_dir"] = checkpoint_dir
+        options["durability"] = (durability or Durability.PROCESS).value
+    return options
 
 
 def _execute(
@@ -91,19 +109,14 @@ def _execute(
         UsageError: it cannot start like this.
     """
     try:
+        check_options(options)
+        if options.get("checkpoint_dir") is not None:
+            checkpointer_of(options)
         # A handle that is never opened: it refuses now what makes no sense, before anything has run.
-        workflow.start(start or None, **options)
+        unrecorded: Any = {k: v for k, v in options.items() if k not in ("checkpoint_dir", "durability")}
+        workflow.start(start or None, **unrecorded)
     except DefinitionError as error:
         raise UsageError(str(error)) from error
-    report: dict[str, Any] = {"status": "completed", "run_id": options.get("run_id"), "workflow": workflow.name}
-    began = time.perf_counter()
-    failure: BaseException | None = None
-    try:
-        report["value"] = drive(workflow.run(start or None, **options))
-    except BaseException as error:  # noqa: BLE001  # reported as it is, then raised by the caller
-        stopped = isinstance(error, (KeyboardInterrupt, asyncio.CancelledError, GraflowWorkflowCanceledError))
-        report["status"] = "cancelled" if stopped else "failed"
-        report["error"] = {"type": type(error).__name__, "message": str(error)}
-        failure = error
-    report["seconds"] = round(time.perf_counter() - began, 6)
+    report: dict[str, Any] = {"status": "running", "run_id": options.get("run_id"), "workflow": workflow.name}
+    failure = carry_out(report, lambda: workflow.run(start or None, **options))
     return report, failure

@@ -172,9 +172,12 @@ class PlainContext:
         if expression.__class__ is Task and not goto and wait and delay is None:
             task: Any = expression
             definition = task.definition
-            if definition.limits or definition.kind not in PLAIN_KINDS:
+            if definition.limits or (definition.kind != "async" and definition.kind not in PLAIN_KINDS):
                 self._link.check(definition)
             task_id = task._id
+            children = wishes.children
+            if children is None:
+                children = wishes.children = []
             if task_id is None:
                 name = definition.id
                 counts = self._counts
@@ -188,16 +191,11 @@ class PlainContext:
                     task_id = f"{name}_{number}"
                 else:
                     counts[name] = number
-                if wishes.children is None:
-                    wishes.children = [(task, number)]
-                else:
-                    wishes.children.append((task, number))
+                children.append((task, number))
                 return task_id
             if task_id not in self._instance.scope.graph.numbers:
                 self.claim(task_id, task)
-                if wishes.children is None:
-                    wishes.children = []
-                wishes.children.append((task, 0))
+                children.append((task, 0))
                 return task_id
         if delay is not None:
             require_number("delay", delay)
@@ -223,11 +221,12 @@ class PlainContext:
             BindingError: the data fit no parameter.
             GraflowRuntimeError: a jump was asked for in the same turn.
         """
-        if self.wishes is None:
-            self.wishes = Wishes()
-        if self.wishes.jumps:
+        wishes = self.wishes
+        if wishes is None:
+            wishes = self.wishes = Wishes()
+        elif wishes.jumps:
             raise GraflowRuntimeError(f"task {self.task_id!r} asks for a jump and for another turn; choose one")
-        self.wishes.again = SAME if data is None and not kwargs else self._turn_arguments(data, kwargs)
+        wishes.again = SAME if data is None and not kwargs else self._turn_arguments(data, kwargs)
 
     def terminate_workflow(self, message: str | None = None, *, result: Any = UNSET) -> None:
         """End the run successfully once this task returns; its value is `result`, else what this task returns."""

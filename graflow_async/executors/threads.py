@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    Done = Callable[[Any, BaseException | None], None]
 
 T = TypeVar("T")
 
@@ -60,9 +63,9 @@ class ThreadPool:
         self._name = name
         self._max_idle = max_idle
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._queue: SimpleQueue[tuple[asyncio.Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Done, Callable[[], Any]] | None] = SimpleQueue()
         self._idle: deque[None] = deque()
-        self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
+        self._done: deque[tuple[Done, Any, BaseException | None]] = deque()
         self._exited: deque[threading.Thread] = deque()
         self._waking = False
         self._closed = False
@@ -87,20 +90,30 @@ class ThreadPool:
         Raises:
             RuntimeError: the pool is closed, it belongs to another loop, or the system gives no further thread.
         """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.run(call, partial(_settle, future))
+        return future
+
+    def run(self, call: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+        """Start `call` in a thread and hand its value, or what ended it, to `done` on the loop; see `submit`.
+
+        `done` must not raise.
+
+        Raises:
+            RuntimeError: the pool is closed, it belongs to another loop, or the system gives no further thread.
+        """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._bind(loop)
         if self._closed:
             raise RuntimeError(f"thread pool {self._name!r} is closed; submit before aclose()")
-        future: asyncio.Future[T] = loop.create_future()
         try:
             self._idle.pop()
         except IndexError:
-            self._start((future, call))
+            self._start((done, call))
         else:
-            self._queue.put((future, call))
+            self._queue.put((done, call))
         self._busy += 1
-        return future
 
     async def aclose(self) -> None:
         """Stop the idle threads and wait until they have exited.
@@ -125,7 +138,7 @@ class ThreadPool:
             raise RuntimeError(f"thread pool {self._name!r} belongs to another event loop; make one pool per loop")
         self._loop = loop
 
-    def _start(self, first: tuple[asyncio.Future[Any], Callable[[], Any]]) -> None:
+    def _start(self, first: tuple[Done, Callable[[], Any]]) -> None:
         # The list is emptied by the thread: Thread itself would keep its arguments, and so the call, for ever.
         box = [first]
         thread = threading.Thread(target=self._work, args=(box,), name=f"{self._name}-{self._started}", daemon=True)
@@ -133,19 +146,19 @@ class ThreadPool:
         self._started += 1
         self._threads.add(thread)
 
-    def _work(self, box: list[tuple[asyncio.Future[Any], Callable[[], Any]]]) -> None:
+    def _work(self, box: list[tuple[Done, Callable[[], Any]]]) -> None:
         """Run calls until told to stop; the body of every thread."""
         item = box.pop()
         while item is not None:
-            future, call = item
+            done, call = item
             value, error = _outcome(call)
             # The token goes first: the loop, woken by the outcome, finds this thread ready for its next call.
             self._idle.append(None)
-            self._done.append((future, value, error))
+            self._done.append((done, value, error))
             self._wake()
             if self._closed:
                 self._stop_idle()
-            del item, future, call, value, error
+            del item, done, call, value, error
             item = self._queue.get()
         self._exited.append(threading.current_thread())
         self._wake()
@@ -172,21 +185,14 @@ class ThreadPool:
             self._closed = True
 
     def _collect(self) -> None:
-        """Hand all outcomes to their futures; one call of this serves a batch."""
+        """Hand all outcomes to those who wait for them; one call of this serves a batch."""
         # Cleared before the lengths are read: what is added later finds it cleared and asks for a collection.
         self._waking = False
-        done = self._done
-        for _ in range(len(done)):
-            future, value, error = done.popleft()
+        ended = self._done
+        for _ in range(len(ended)):
+            done, value, error = ended.popleft()
             self._busy -= 1
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-                # Marks it as seen: an abandoned call may fail late without asyncio reporting it.
-                future.exception()
+            done(value, error)
         if len(self._idle) > self._max_idle:
             self._stop_idle(self._max_idle)
         while self._exited:
@@ -196,6 +202,18 @@ class ThreadPool:
                 self._gone.append(thread)
         if self._emptied is not None and len(self._threads) == self._busy and not self._emptied.done():
             self._emptied.set_result(None)
+
+
+def _settle(future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    """Give an outcome to its future."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(error)
+        # Marks it as seen: an abandoned call may fail late without asyncio reporting it.
+        future.exception()
 
 
 async def _join(threads: list[threading.Thread], loop: asyncio.AbstractEventLoop) -> None:

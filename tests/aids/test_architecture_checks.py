@@ -179,7 +179,7 @@ def test_blocking_and_printing_are_found(path: str, text: str) -> None:
     ("path", "text"),
     [
         ("draw.py", "def show_info():\n    print(1)"),
-        ("workflow.py", "class W:\n    def visualize_dependencies(self):\n        print(1)"),
+        ("drawn.py", "class W:\n    def visualize_dependencies(self):\n        print(1)"),
         ("cli/main.py", "print(1)"),
         ("run.py", "import anyio, time\nasync def f():\n    await anyio.sleep(time.monotonic())"),
     ],

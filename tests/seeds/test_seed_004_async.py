@@ -1,12 +1,20 @@
-"""The samples of seed 004 (dynamic tasks, fan-out and fan-in) with `async def` tasks, awaited."""
+"""The samples of seed 004 (dynamic tasks, fan-out and fan-in, checkpoints) with `async def` tasks, awaited."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
-from graflow_async import GraflowWorkflowCanceledError, TaskExecutionContext, parallel, task, workflow
+from graflow_async import (
+    CheckpointManager,
+    GraflowWorkflowCanceledError,
+    TaskExecutionContext,
+    parallel,
+    task,
+    workflow,
+)
 
 
 class TemporaryError(Exception):
@@ -211,3 +219,114 @@ async def test_distributed_workflow():
         fetch >> (process_a | process_b | process_c) >> aggregate
     assert await wf.run("fetch") == [2, 3, 4]
     assert ran == ["process", "process", "process", "aggregate"]
+
+
+# -- Checkpoint and Resume ------------------------------------------------------------------------------------
+
+
+async def test_basic_checkpoint(tmp_path):
+    """Basic Checkpoint: asked for after every tenth batch, there is one after the task, with all of its work."""
+    batches = list(range(25))
+    processed = []
+
+    @task(inject_context=True)
+    async def long_running(ctx: TaskExecutionContext):
+        for i, batch in enumerate(batches):
+            await asyncio.sleep(0)
+            processed.append(batch)
+            if i % 10 == 0:
+                assert ctx.checkpoint() is None
+
+    with workflow("basic") as wf:
+        await wf.run(long_running, checkpoint_dir=tmp_path, run_id="basic")
+    manager = CheckpointManager(checkpoint_dir=tmp_path)
+    (path,) = await manager.list_checkpoints("basic")
+    assert await manager.resume_from_checkpoint(path) is None
+    assert processed == batches
+
+
+async def test_resume_from_checkpoint(tmp_path):
+    """Resume from Checkpoint: a file of a name of one's own is resumed from, and only what comes after it runs."""
+    ran = []
+
+    @task
+    async def load():
+        ran.append("load")
+        return 20
+
+    @task(inject_context=True)
+    async def save(ctx: TaskExecutionContext, load):
+        ran.append("save")
+        ctx.checkpoint(path=tmp_path / "checkpoint_path.pkl")
+        return load + 1
+
+    @task
+    async def finish(save):
+        ran.append("finish")
+        return save * 2
+
+    with workflow("resumed") as wf:
+        load >> save >> finish
+    assert await wf.run(checkpoint_dir=tmp_path / "runs") == 42
+    ran.clear()
+    manager = CheckpointManager(checkpoint_dir=tmp_path / "runs")
+    assert await manager.resume_from_checkpoint(tmp_path / "checkpoint_path.pkl", wf) == 42
+    assert await wf.resume(tmp_path / "checkpoint_path.pkl", checkpoint_dir=tmp_path / "elsewhere") == 42
+    assert ran == ["finish", "finish"]
+
+
+async def test_periodic_checkpoint(tmp_path, monkeypatch):
+    """Periodic Checkpoint: five minutes pass twice while the task works, and there is a checkpoint after it."""
+    real, passed = time.time, []
+    monkeypatch.setattr(time, "time", lambda: real() + 59 * len(passed))
+    items = list(range(13))
+    asked = []
+
+    @task(inject_context=True)
+    async def periodic_checkpoint_task(ctx: TaskExecutionContext):
+        last_checkpoint = time.time()
+        for item in items:
+            passed.append(item)
+            if time.time() - last_checkpoint > 300:
+                asked.append(item)
+                ctx.checkpoint()
+                last_checkpoint = time.time()
+
+    with workflow("periodic") as wf:
+        await wf.run(periodic_checkpoint_task, checkpoint_dir=tmp_path, run_id="periodic")
+    assert asked == [5, 11]
+    assert len(await CheckpointManager(checkpoint_dir=tmp_path).list_checkpoints("periodic")) == 1
+
+
+async def test_fault_recovery_pattern(tmp_path):
+    """Fault Recovery: the handler of the exception resumes; what had ended does not run again, what failed does."""
+    ran = []
+
+    with workflow("fault_tolerant") as wf:
+
+        @task
+        async def entry_task():
+            ran.append("entry_task")
+            return 20
+
+        @task
+        async def fragile(entry_task):
+            ran.append("fragile")
+            if ran.count("fragile") == 1:
+                raise ConnectionError("connection lost")
+            return entry_task + 1
+
+        @task
+        async def after(fragile):
+            ran.append("after")
+            return fragile * 2
+
+        entry_task >> fragile >> after
+
+        try:
+            result = await wf.run("entry_task", checkpoint_dir=tmp_path)
+        except ConnectionError:
+            manager = CheckpointManager(checkpoint_dir=tmp_path)
+            result = await manager.resume_from_latest()
+    assert result == 42
+    assert ran == ["entry_task", "fragile", "fragile", "after"]

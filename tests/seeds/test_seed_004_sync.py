@@ -1,4 +1,4 @@
-"""The samples of seed 004 (dynamic tasks, fan-out and fan-in) as they are written there, with plain `def` tasks."""
+"""The samples of seed 004 (dynamic tasks, fan-out and fan-in, checkpoints) as written there, with plain `def` tasks."""
 
 # The samples are kept as their readers write them: they print, bind loop variables late, name results first.
 # ruff: noqa: RUF100, B018, B023, RET504, T201, TRY203, TRY301, PLW0108
@@ -8,9 +8,18 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from graflow_async import GraflowWorkflowCanceledError, TaskExecutionContext, parallel, task, workflow
+from graflow_async import (
+    CheckpointManager,
+    GraflowWorkflowCanceledError,
+    TaskExecutionContext,
+    parallel,
+    task,
+    workflow,
+)
 
 
 class TemporaryError(Exception):
@@ -251,3 +260,133 @@ def test_distributed_workflow():
         fetch >> (process_a | process_b | process_c) >> aggregate
         assert wf.execute("fetch") == [2, 3, 4]
     assert ran == ["process", "process", "process", "aggregate"]
+
+
+# -- Checkpoint and Resume ------------------------------------------------------------------------------------
+
+
+def test_basic_checkpoint(tmp_path, monkeypatch):
+    """Basic Checkpoint: asked for after every tenth batch, there is one after the task, with all of its work."""
+    monkeypatch.chdir(tmp_path)
+    batches = list(range(25))
+    processed = []
+    process = processed.append
+
+    @task(inject_context=True)
+    def long_running(ctx: TaskExecutionContext):
+        for i, batch in enumerate(batches):
+            process(batch)
+
+            # Create checkpoint after each batch
+            if i % 10 == 0:
+                ctx.checkpoint()  # Schedules checkpoint after task
+
+    with workflow("basic") as wf:
+        wf.execute(long_running, checkpoint_dir="./checkpoints", run_id="basic")
+    assert processed == batches
+
+    # Resume workflow from checkpoint
+    manager = CheckpointManager(checkpoint_dir="./checkpoints")
+    (path,) = manager.list_checkpoints("basic")
+    assert manager.resume_from_checkpoint(path) is None
+    assert processed == batches
+
+
+def test_resume_from_checkpoint(tmp_path, monkeypatch):
+    """Resume from Checkpoint: a file of a name of one's own is resumed from, and only what comes after it runs."""
+    monkeypatch.chdir(tmp_path)
+    # The workflow is taken from the file, so what is in memory here is not what its tasks see.
+    log = tmp_path / "ran"
+
+    @task
+    def load():
+        log.write_text("load")
+        return 20
+
+    @task(inject_context=True)
+    def save(ctx: TaskExecutionContext, load):
+        log.write_text(f"{log.read_text()} save")
+        ctx.checkpoint(path="checkpoint_path.pkl")
+        return load + 1
+
+    @task
+    def finish(save):
+        log.write_text(f"{log.read_text()} finish")
+        return save * 2
+
+    with workflow("resumed") as wf:
+        load >> save >> finish
+        assert wf.execute(checkpoint_dir="./checkpoints") == 42
+    assert log.read_text() == "load save finish"
+    log.write_text("resumed:")
+
+    # Resume workflow from checkpoint
+    manager = CheckpointManager(checkpoint_dir="./checkpoints")
+    result = manager.resume_from_checkpoint("checkpoint_path.pkl")
+    assert result == 42
+    assert log.read_text() == "resumed: finish"
+
+
+def test_periodic_checkpoint(tmp_path, monkeypatch):
+    """Periodic Checkpoint: five minutes pass twice while the task works, and there is a checkpoint after it."""
+    monkeypatch.chdir(tmp_path)
+    real, passed = time.time, []
+    monkeypatch.setattr(time, "time", lambda: real() + 59 * len(passed))
+    items = list(range(13))
+    process = passed.append
+
+    @task(inject_context=True)
+    def periodic_checkpoint_task(ctx: TaskExecutionContext):
+        import time
+
+        last_checkpoint = time.time()
+
+        for item in items:
+            process(item)
+
+            # Checkpoint every 5 minutes
+            if time.time() - last_checkpoint > 300:
+                ctx.checkpoint()
+                last_checkpoint = time.time()
+
+    with workflow("periodic") as wf:
+        wf.execute(periodic_checkpoint_task, checkpoint_dir="./checkpoints", run_id="periodic")
+    assert passed == items
+    assert len(CheckpointManager(checkpoint_dir="./checkpoints").list_checkpoints("periodic")) == 1
+
+
+def test_fault_recovery_pattern(tmp_path, monkeypatch, capsys):
+    """Fault Recovery: the handler of the exception resumes; what had ended does not run again, what failed does."""
+    monkeypatch.chdir(tmp_path)
+    ran = []
+
+    with workflow("fault_tolerant") as wf:
+
+        @task
+        def entry_task():
+            ran.append("entry_task")
+            return 20
+
+        @task
+        def fragile(entry_task):
+            ran.append("fragile")
+            if ran.count("fragile") == 1:
+                raise ConnectionError("connection lost")
+            return entry_task + 1
+
+        @task
+        def after(fragile):
+            ran.append("after")
+            return fragile * 2
+
+        entry_task >> fragile >> after
+
+        try:
+            result = wf.execute("entry_task", checkpoint_dir="./checkpoints")
+        except Exception as e:
+            print(f"Failed: {e}, resuming from checkpoint...")
+            manager = CheckpointManager(checkpoint_dir="./checkpoints")
+            result = manager.resume_from_latest()
+    assert result == 42
+    assert ran == ["entry_task", "fragile", "fragile", "after"]
+    assert capsys.readouterr().out == "Failed: connection lost, resuming from checkpoint...\n"

@@ -1,0 +1,207 @@
+"""`graflow-async resume`: go on with a recorded run, or from a checkpoint, and print the run's value."""
+
+from __future__ import annotations
+
+import json as json_format
+import os
+import sys
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from ..errors import DefinitionError, GraphChangedError, TaskInterruptedError, UnknownRunError
+from ..events import Event
+from ..keeping import checkpointer_of
+from ..manager import CheckpointManager
+from ..options import RunOptions, check_options
+from .failures import CommandError, UsageError, guarded, tell_how_to_go_on
+from .options import (
+    RECORDED_IN,
+    Debug,
+    DurabilityOption,
+    Json,
+    MaxConcurrency,
+    RecordedIn,
+    RecordedTarget,
+    RunOrPath,
+    Timeout,
+)
+from .outcome import answer, carry_out
+from .output import prints_on_stderr
+from .targets import as_workflow, load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..workflow import Workflow
+
+AllowChanges = Annotated[
+    bool,
+    typer.Option(
+        "--allow-changes", help="Go on although the workflow has changed: keep what is still valid, run the rest."
+    ),
+]
+Interrupted = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="retry|ID=VALUE",
+        help="What to do with tasks that must not run twice and had begun: run them again, or take this result (JSON "
+        "where it is JSON, else text); may be repeated.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("resume")(resume)
+
+
+def resume(
+    run: RunOrPath,
+    target: RecordedTarget = None,
+    *,
+    checkpoint_dir: RecordedIn = RECORDED_IN,
+    allow_changes: AllowChanges = False,
+    interrupted: Interrupted = None,
+    max_concurrency: MaxConcurrency = None,
+    timeout: Timeout = None,
+    durability: DurabilityOption = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Go on with a recorded run, or from a checkpoint, and print the run's value.
+
+    What had completed is not run again, what was in flight starts again, and tasks that made the run fail are tried
+    again. A run that has completed gives its recorded value.
+
+    Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted by Ctrl-C after a clean cancellation.
+    """
+
+    def body() -> int:
+        wishes = _interrupted(interrupted or ())
+        options = _options(checkpoint_dir, max_concurrency, timeout, durability.value if durability else None)
+        with prints_on_stderr() if json else nullcontext():
+            workflow = workflow_of(target)
+            report: dict[str, Any] = {"status": "running", "run_id": run}
+            if workflow is not None:
+                report["workflow"] = workflow.name
+            options["listeners"] = [lambda event: _note(report, event)]
+            failure = _go_on(report, run, workflow, options, allow_changes=allow_changes, interrupted=wishes)
+        if failure is not None and "is_under_way" in report:
+            tell_how_to_go_on(failure, report["run_id"], checkpoint_dir)
+        report.pop("is_under_way", None)
+        return answer(report, failure, json=json)
+
+    return guarded(body, debug=debug)
+
+
+def workflow_of(target: str | None) -> Workflow | None:
+    """Give the workflow that the command line names; else let recorded code find modules of the current folder."""
+    if target is not None:
+        return as_workflow(load(target))
+    folder = os.getcwd()  # noqa: PTH109  # as a text, as sys.path has it
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return None
+
+
+def _options(
+    checkpoint_dir: str, max_concurrency: int | None, timeout: float | None, durability: str | None
+) -> RunOptions:
+    """Put the options together that the command line gives; limits that it does not give stay as they were.
+
+    Raises:
+        UsageError: one makes no sense.
+    """
+    options: RunOptions = {"checkpoint_dir": checkpoint_dir}
+    if max_concurrency is not None:
+        options["max_concurrency"] = max_concurrency
+    if timeout is not None:
+        options["timeout"] = timeout
+    if durability is not None:
+        options["durability"] = durability
+    try:
+        check_options(options)
+        checkpointer_of(options)
+    except DefinitionError as error:
+        raise UsageError(str(error)) from error
+    return options
+
+
+def _interrupted(words: Sequence[str]) -> dict[str, Any] | str | None:
+    """Read `--interrupted`.
+
+    Raises:
+        UsageError: it is neither `retry` nor `id=value`.
+    """
+    if not words:
+        return None
+    if list(words) == ["retry"]:
+        return "retry"
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not name or not equals:
+            raise UsageError(f"--interrupted takes retry, or id=value for each task, not {word!r}")
+        try:
+            found[name] = json_format.loads(text)
+        except (ValueError, RecursionError):
+            found[name] = text
+    return found
+
+
+def _note(report: dict[str, Any], event: Event) -> None:
+    """Learn the id of the run that goes on: from a checkpoint it may be another one."""
+    report["run_id"] = event.run_id
+    report["is_under_way"] = True
+
+
+def _go_on(
+    report: dict[str, Any],
+    run: str,
+    workflow: Workflow | None,
+    options: RunOptions,
+    *,
+    allow_changes: bool,
+    interrupted: dict[str, Any] | str | None,
+) -> BaseException | None:
+    """Resume, complete the report, and give what the run raised.
+
+    Raises:
+        CommandError: the run cannot go on like this; what can be done is said in terms of the command line.
+    """
+    manager = CheckpointManager()  # where runs are kept is among the options
+
+    async def work() -> Any:
+        return await manager.resume(run, workflow, allow_changes=allow_changes, interrupted=interrupted, **options)
+
+    failure = carry_out(report, work)
+    if failure is not None and "is_under_way" not in report:
+        refuse(failure)
+    return failure
+
+
+def refuse(error: BaseException) -> NoReturn:
+    """Say why a recorded run cannot be used, in terms of the command line.
+
+    Raises:
+        UsageError: there is no such run.
+        CommandError: it needs an option that was not given.
+        BaseException: anything else, as it is.
+    """
+    if isinstance(error, UnknownRunError):
+        raise UsageError(str(error)) from error
+    if isinstance(error, GraphChangedError) and error.changes:
+        changes = "; ".join(error.changes)
+        raise CommandError(
+            f"the workflow has changed since the run was recorded: {changes} (--allow-changes keeps what is still "
+            "valid and runs the rest; `runs plan` says which)"
+        ) from error
+    if isinstance(error, TaskInterruptedError):
+        names = ", ".join(map(repr, error.task_ids))
+        raise CommandError(
+            f"{names} had begun when the process died and must not run twice: find out whether the work was done, then "
+            "add --interrupted retry, or --interrupted ID=VALUE with the result"
+        ) from error
+    raise error
