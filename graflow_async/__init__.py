@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ._lazy import lazily as _lazily
 from ._version import __version__
-from .channel import Channel, SyncChannel, SyncTypedChannel, TypedChannel
-from .checkpointer import Checkpointer
+from .channel import Channel, TypedChannel
 from .compose import Chain, Expression, Group, ParallelGroup, chain, flatten, parallel
-from .context import ChildHandle, SyncHandle, SyncTaskExecutionContext, TaskExecutionContext, current_context
+from .context import ChildHandle, TaskExecutionContext, current_context
 from .errors import (
     BindingError,
     ChannelTypeError,
@@ -58,8 +57,11 @@ from .task_decorator import task
 from .workflow import Workflow, workflow
 
 if TYPE_CHECKING:
+    from .channel.blocking import SyncChannel, SyncTypedChannel
+    from .checkpointer import Checkpointer
     from .checkpoints.file import FileCheckpointer
     from .checkpoints.memory import MemoryCheckpointer
+    from .context.blocking import SyncHandle, SyncTaskExecutionContext
     from .events import (
         Emitted,
         Event,
@@ -83,6 +85,9 @@ if TYPE_CHECKING:
 
 # Loaded when they are first asked for: dataclasses are slow to make, and most programs keep no journal.
 _events = _lazily("graflow_async.events")
+_sync_channel = _lazily("graflow_async.channel.blocking")
+_sync_context = _lazily("graflow_async.context.blocking")
+_port = _lazily("graflow_async.checkpointer")
 _files = _lazily("graflow_async.checkpoints.file")
 _in_memory = _lazily("graflow_async.checkpoints.memory")
 _manager = _lazily("graflow_async.manager")
@@ -91,6 +96,9 @@ _store = _lazily("graflow_async.stores.file")
 _LATE = {
     **dict.fromkeys(("CheckpointManager", "RecordedRun"), _manager),
     **dict.fromkeys(("Frame", "Plan", "replay"), _recovery),
+    **dict.fromkeys(("SyncChannel", "SyncTypedChannel"), _sync_channel),
+    **dict.fromkeys(("SyncHandle", "SyncTaskExecutionContext"), _sync_context),
+    "Checkpointer": _port,
     "FileCheckpointer": _files,
     "FileStore": _store,
     "MemoryCheckpointer": _in_memory,

@@ -9,7 +9,7 @@ import pickle
 import platform
 from typing import TYPE_CHECKING, Any
 
-from ._core.events import Cancelled, Completed, Unparked
+from ._core.events import Cancelled, Completed, StopRequested, Unparked
 from ._core.run_state import RunState
 from ._core.state import Status
 from ._lazy import lazily
@@ -20,6 +20,7 @@ from ._runtime.limits import Limits
 from ._runtime.link import Link
 from ._runtime.recorded import Recorded
 from ._runtime.recording import JournaledScheduler
+from ._runtime.unsaved import run_again
 from ._version import __version__
 from .checkpointer import Checkpointer, Kind, Log, Record
 from .definition import Definition
@@ -205,15 +206,19 @@ class Keeper:
             ordered = sorted(history.writes, key=_number)
             await make_again(store, ((o[1], self.renamed(o[2]), *o[3:]) for o in ordered), now)
 
-    def restart(self, scheduler: JournaledScheduler, now: float) -> None:
-        """Let go on what was under way when the recorded run stopped."""
+    async def restart(self, scheduler: JournaledScheduler, clock: Clock) -> None:
+        """Let go on what was under way when the recorded run stopped; first what is needed and was not recorded."""
         history = self.history
         if history is None:
             return
         if history.finish is not None:
             scheduler.done.set_result(history.finish)
             return
-        state = scheduler.state
+        state, now = scheduler.state, clock.time()
+        try:
+            await run_again(scheduler)
+        except Exception as error:  # noqa: BLE001  # it is the run that has failed
+            scheduler.submit(StopRequested("failed", error))
         for token in list(state.timers):
             scheduler.timers.set(token, max(history.fold.deadlines.get(token, now) - now, 0.0))
         for instance in list(state.live.values()):

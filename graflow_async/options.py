@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-from .checkpointer import Checkpointer
 from .errors import ConfigError
 from .policy import Rate, require_count, require_number
 from .protocols import Clock, Executor
@@ -48,7 +47,7 @@ class RunOptions(TypedDict, total=False):
     executor: Any
     store: KeyValueStore | None
     checkpoint_dir: str | PathLike[str] | None
-    checkpointer: Checkpointer | None
+    checkpointer: Any
     durability: str
     secret_keys: Any
     run_id: str | None

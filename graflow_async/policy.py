@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import zlib
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from ._lazy import lazily
 from .errors import ConfigError, GraphCompilationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
 RetryOn = type[BaseException] | tuple[type[BaseException], ...]
+
+
+zlib = lazily("zlib")
 
 
 def require_number(name: str, value: Any, *, least: float = 0, exclusive: bool = False) -> None:

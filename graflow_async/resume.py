@@ -351,5 +351,5 @@ def _adjust(history: History, options: RunOptions) -> None:
     """Let the limits count that are given now."""
     recorded = history.limits
     wanted = recorded.changed_by(options)
-    if wanted != recorded:
+    if wanted.as_json() != recorded.as_json():
         history.change_limits(wanted, history.at)

@@ -203,7 +203,7 @@ class Run:
         self._scheduler = recording
         await self._begin(recording, clock)
         if self._route is None:
-            keeper.restart(recording, clock.time())
+            await keeper.restart(recording, clock)
 
     async def _begin(self, scheduler: Scheduler, clock: Clock) -> None:
         """Write the inputs and start what starts first."""

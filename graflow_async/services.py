@@ -15,11 +15,10 @@ from ._runtime.bodies import Bodies
 from ._runtime.link import Link
 from ._runtime.ports import Notifier
 from ._runtime.scheduler import Scheduler
-from .context import FlowContext, SyncTaskExecutionContext, TaskExecutionContext
+from .context import TaskExecutionContext
 from .context.plain import idempotency_key
 from .current import open_block, running
 from .executors.pools import ProcessExecutor
-from .executors.threads import ThreadPool
 from .options import RunOptions, executors_of
 from .protocols import Clock, Job
 from .store import KeyValueStore
@@ -29,8 +28,12 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from ._runtime.recording import JournaledScheduler
+    from .context.blocking import SyncTaskExecutionContext
+    from .executors.threads import ThreadPool
 
 logger = logging.getLogger("graflow_async.run")
+_blocking = lazily("graflow_async.context.blocking")
+_pool = lazily("graflow_async.executors.threads")
 _recording = lazily("graflow_async._runtime.recording")
 
 
@@ -130,9 +133,9 @@ class Services:
             if instance.kind == "async":
                 face = TaskExecutionContext(self.link, instance)
             elif instance.task.definition.is_flow:
-                face = FlowContext(self.link, instance)
+                face = _blocking.FlowContext(self.link, instance)
             else:
-                face = SyncTaskExecutionContext(self.link, instance)
+                face = _blocking.SyncTaskExecutionContext(self.link, instance)
             instance.face = face
         return face
 
@@ -143,7 +146,7 @@ class Services:
     def _thread_pool(self) -> ThreadPool:
         """Give the thread pool, made at first use."""
         if self._threads is None:
-            self._threads = ThreadPool()
+            self._threads = _pool.ThreadPool()
         return self._threads
 
     def _job_for(

@@ -146,6 +146,25 @@ class Taken:
         self.until = until
 
 
+class Repeated:
+    """A task of a graph runs once more, for nothing but its value, which goes to `handle`.
+
+    `upstream` are (id, value) of its direct predecessors, `known` are results that it may ask for by id.
+    """
+
+    __slots__ = ("handle", "known", "node", "scope", "upstream")
+
+    def __init__(
+        self, scope: int, node: int, upstream: list[tuple[str, Any]], known: dict[str, Any], handle: Any
+    ) -> None:
+        """Keep what is to run, and with what."""
+        self.scope = scope
+        self.node = node
+        self.upstream = upstream
+        self.known = known
+        self.handle = handle
+
+
 class HandleDropped:
     """The children whose ends go to `handle` are no longer wanted."""
 
@@ -182,4 +201,5 @@ Event = (
     | HandleDropped
     | StopRequested
     | Taken
+    | Repeated
 )

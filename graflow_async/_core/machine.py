@@ -18,6 +18,7 @@ from .events import (
     Failed,
     HandleDropped,
     Parked,
+    Repeated,
     RunCalled,
     RunStarted,
     StopRequested,
@@ -31,7 +32,7 @@ from .kinship import goes_to, in_lap
 from .run_state import RunState
 from .state import Awaited, Batch, Instance, Owner, Scope, Status
 from .table import LEGAL
-from .wishes import Outcome, Stop, Wishes
+from .wishes import Child, Outcome, Stop, Wishes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +60,7 @@ class Machine(Jumps):
             HandleDropped: self._handle_dropped,
             StopRequested: self._stop_requested,
             Taken: self._taken,
+            Repeated: self._repeated,
         }
 
     def apply(self, event: Event) -> list[Command]:
@@ -203,6 +205,14 @@ class Machine(Jumps):
         until = batch.taken + 1 if event.until is None else event.until
         while batch.taken < until:
             self.state.take(batch)
+
+    def _repeated(self, event: Repeated) -> None:
+        scope = self.state.root if event.scope == 0 else self.state.scopes[event.scope]
+        key = self.state.next_key
+        self._new_task(
+            None, scope, Child(scope.graph.table[event.node].task), Awaited(event.handle, -key), event.upstream
+        )
+        self.state.live[key].own = dict(event.known)
 
     def _run_started(self, event: RunStarted) -> None:
         root = self.state.root

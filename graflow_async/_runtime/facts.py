@@ -18,6 +18,7 @@ from .._core.events import (
     Failed,
     HandleDropped,
     Parked,
+    Repeated,
     RunCalled,
     RunStarted,
     StopRequested,
@@ -80,6 +81,7 @@ class FactWriter:
             StopRequested: lambda e: ("q", e.kind, codec.dumps_error(e.error), e.scope),
             Failed: lambda e: ("f", e.key, codec.dumps_error(e.error), e.again),
             Completed: lambda e: ("c", e.key, e.value, encoder.wishes(e.wishes)),
+            Repeated: lambda e: ("g", e.scope, e.node, e.upstream, e.known, encoder.handle(e.handle)),
             Called: self._called,
             RunCalled: self._run_called,
         }
@@ -162,6 +164,9 @@ class FactReader:
             "q": lambda kind, error, scope: StopRequested(kind, codec.loads_error(error), scope),
             "f": lambda key, error, again: Failed(key, codec.loads_error(error), again=again),
             "c": lambda key, value, wishes: Completed(key, value, decoder.wishes(wishes)),
+            "g": lambda scope, node, upstream, known, number: Repeated(
+                scope, node, upstream, known, self._call(number)
+            ),
             "k": self._called,
             "r": self._run_called,
         }

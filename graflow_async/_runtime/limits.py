@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .._core.gate import Gate
 from .._core.run_state import RunState
@@ -14,16 +14,33 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Limits(NamedTuple):
-    """The limits of a run: tasks at once, sync tasks at once, turns in all, and the named ones."""
+class Limits:
+    """The limits of a run.
 
-    concurrency: int | None = None
-    threads: int = 40
-    steps: int | None = None
-    named: Mapping[str, int | Rate] = {}
+    Attributes:
+        concurrency: how many tasks run at once; None for any number.
+        threads: how many sync tasks run at once.
+        steps: how many turns there may be in all; None for any number.
+        named: the named ones.
+    """
+
+    __slots__ = ("concurrency", "named", "steps", "threads")
+
+    def __init__(
+        self,
+        concurrency: int | None = None,
+        threads: int = 40,
+        steps: int | None = None,
+        named: Mapping[str, int | Rate] | None = None,
+    ) -> None:
+        """Keep them."""
+        self.concurrency = concurrency
+        self.threads = threads
+        self.steps = steps
+        self.named = named or {}
 
     def as_json(self) -> list[Any]:
-        """Give plain data."""
+        """Give plain data; equal limits give equal data."""
         named = {n: [v.count, v.per] if isinstance(v, Rate) else v for n, v in self.named.items()}
         return [self.concurrency, self.threads, self.steps, named]
 
@@ -35,9 +52,12 @@ class Limits(NamedTuple):
 
     def changed_by(self, options: Mapping[str, Any]) -> Self:
         """Give the limits with those that some options of a run name."""
-        names = {"max_concurrency": "concurrency", "max_threads": "threads", "max_steps": "steps"}
-        given = {field: options[option] for option, field in names.items() if option in options}
-        return self._replace(**given, named={**self.named, **(options.get("limits") or {})})
+        return type(self)(
+            options.get("max_concurrency", self.concurrency),
+            options.get("max_threads", self.threads),
+            options.get("max_steps", self.steps),
+            {**self.named, **(options.get("limits") or {})},
+        )
 
 
 def adjust(state: RunState, limits: Limits) -> list[Gate]:

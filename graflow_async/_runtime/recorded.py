@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from .._lazy import lazily
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pickle = lazily("pickle")
 T = TypeVar("T")
 Identity = tuple[Any, ...]
 """What a child is known by within its parent: ("task", id), ("walk", ids of its nodes) or ("run", name, number)."""
@@ -22,14 +24,6 @@ class Handle(Generic[T]):
     def child(self) -> Any:
         """The handle as the loop knows it; it has the `key` of its child."""
         raise NotImplementedError
-
-
-class Receiver(Protocol):
-    """Takes the end of a called child."""
-
-    def deliver(self, index: int, kind: str, value: Any) -> None:
-        """Take it: `kind` is "value", "error" or "cancelled"."""
-        ...
 
 
 class RecordedChild:
@@ -52,11 +46,11 @@ class RecordedChild:
         self.call = call
         self.kind = ""
         self.value: Any = None
-        self._receiver: Receiver | None = None
+        self._receiver: Any = None
         self._index = 0
 
-    def give_to(self, receiver: Receiver, index: int) -> None:
-        """Let somebody have the end, at once if it is known."""
+    def give_to(self, receiver: Any, index: int) -> None:
+        """Let a receiver (with `deliver(index, kind, value)`) have the end, at once if it is known."""
         self._receiver, self._index = receiver, index
         if self.kind:
             receiver.deliver(index, self.kind, self.value)

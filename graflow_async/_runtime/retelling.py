@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._core.events import Cancelled, CancelRequested, Event, StopRequested, Taken, TimerFired
+from .._core.events import Cancelled, CancelRequested, Event, Repeated, StopRequested, Taken, TimerFired
 from .._core.run_state import RunState
 from .._core.state import Instance, Lap, Scope
 from ..errors import ParallelGroupError
@@ -73,6 +73,9 @@ class Retelling:
                 return False
             event.first = first
             return True
+        if isinstance(event, Repeated):
+            event.scope = self.key(event.scope)
+            return event.scope in self.now.state.scopes or event.scope == 0
         if isinstance(event, StopRequested):
             event.scope = self.key(event.scope) or -1  # that of the run itself has no part in the new story
             return True

@@ -10,15 +10,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from .._lazy import lazily
 from ..current import waiting
 from ..errors import ChannelTypeError, StoreError
 from ..store import MISSING, Change, KeyValueStore, Watch
-from ..typed import model_check
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from contextlib import AbstractAsyncContextManager
 
+_models = lazily("graflow_async.typed")
 M = TypeVar("M")
 
 # Long enough for any sane critical section, short enough that a deadlock is reported and not waited for.
@@ -215,7 +216,7 @@ class TypedChannel(Generic[M]):
     def __init__(self, channel: Channel, model: type[M]) -> None:
         self.channel = channel
         self.model = model
-        self._check = model_check(model)
+        self._check = _models.model_check(model)
 
     def fits(self, value: Any) -> bool:
         """Say whether `value` fits the model."""

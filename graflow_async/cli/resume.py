@@ -178,12 +178,16 @@ def _go_on(
 
     failure = carry_out(report, work)
     if failure is not None and "is_under_way" not in report:
-        refuse(failure)
+        refuse(failure, is_named=workflow is not None)
     return failure
 
 
-def refuse(error: BaseException) -> NoReturn:
+def refuse(error: BaseException, *, is_named: bool) -> NoReturn:
     """Say why a recorded run cannot be used, in terms of the command line.
+
+    Args:
+        error: what the library says.
+        is_named: whether the command line names the workflow.
 
     Raises:
         UsageError: there is no such run.
@@ -194,6 +198,11 @@ def refuse(error: BaseException) -> NoReturn:
         raise UsageError(str(error)) from error
     if isinstance(error, GraphChangedError) and error.changes:
         changes = "; ".join(error.changes)
+        if not is_named:
+            raise UsageError(
+                f"the code that was recorded cannot be found from here ({changes}): name the workflow as "
+                "MODULE:OBJECT, or call this where its module can be imported"
+            ) from error
         raise CommandError(
             f"the workflow has changed since the run was recorded: {changes} (--allow-changes keeps what is still "
             "valid and runs the rest; `runs plan` says which)"

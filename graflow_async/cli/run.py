@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import DefinitionError
+from ..errors import CheckpointError, ConfigError, DefinitionError
 from ..keeping import checkpointer_of
 from ..options import RunOptions, check_options
 from ..workflow import Workflow
@@ -36,6 +36,7 @@ RunId = Annotated[
     str | None,
     typer.Option(metavar="ID", help="The id of the run; one is made up if none is given.", show_default=False),
 ]
+_NOT_BEGUN = (CheckpointError, ConfigError)  # where a run could not be recorded, there is nothing to go on with
 
 
 def register(app: typer.Typer) -> None:
@@ -71,7 +72,7 @@ def run(
         with prints_on_stderr() if json else nullcontext():
             workflow, options["inputs"] = prepare(load(target), document, pairs)
             report, failure = _execute(workflow, start, options)
-        if failure is not None and checkpoint_dir is not None:
+        if failure is not None and checkpoint_dir is not None and not isinstance(failure, _NOT_BEGUN):
             tell_how_to_go_on(failure, report["run_id"], checkpoint_dir)
         return answer(report, failure, json=json)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json as json_format
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -93,7 +94,7 @@ def show(
             with prints_on_stderr():
                 shown = asyncio.run(_look(checkpoint_dir, run, workflow_of(target)))
         except CheckpointError as error:
-            refuse(error)
+            refuse(error, is_named=target is not None)
         if json:
             problem = None if shown.problem is None else describe(shown.problem)
             print(as_json({**shown.head, "steps": shown.steps, "problem": problem}), flush=True)
@@ -123,7 +124,7 @@ def plan(
             with prints_on_stderr():
                 found = CheckpointManager(checkpoint_dir).plan(run, workflow_of(target))
         except CheckpointError as error:
-            refuse(error)
+            refuse(error, is_named=target is not None)
         if json:
             print(as_json(found._asdict()), flush=True)
             return DONE
@@ -147,8 +148,10 @@ def _check(checkpoint_dir: str) -> None:
     """
     try:
         checkpointer_of({"checkpoint_dir": checkpoint_dir})
-    except (DefinitionError, ValueError) as error:
+    except DefinitionError as error:
         raise UsageError(str(error)) from error
+    if Path(checkpoint_dir).exists() and not Path(checkpoint_dir).is_dir():
+        raise UsageError(f"{checkpoint_dir} is no directory")
 
 
 async def _look(directory: str, source: str, workflow: Workflow | None) -> Shown:

@@ -11,7 +11,7 @@ FACTS = frozenset({Kind.DONE, Kind.EVENT, Kind.STEP, Kind.WRITE})
 
 
 class MortalLog:
-    """A log that keeps only the first facts of a life; what a fact refers to comes with it."""
+    """A log that keeps only the first facts of a life; what a fact refers to is kept with it, or not at all."""
 
     def __init__(self, inner: Log, facts: int) -> None:
         self.inner = inner
@@ -19,18 +19,25 @@ class MortalLog:
         self.run_id = inner.run_id
         self.next_seq = inner.next_seq
         self.size = inner.size
+        self._waiting: list[tuple[int, bytes]] = []
 
     @property
     def is_dead(self) -> bool:
         return self.facts_left < 0
 
     def append(self, kind: int, payload: bytes) -> None:
+        self._waiting.append((kind, payload))
         if kind in FACTS:
             self.facts_left -= 1
-        if not self.is_dead:
-            self.inner.append(kind, payload)
+            if not self.is_dead:
+                self._keep()
         self.next_seq += 1
         self.size += len(payload)
+
+    def _keep(self) -> None:
+        for record in self._waiting:
+            self.inner.append(*record)
+        self._waiting.clear()
 
     def push(self) -> bool:
         if self.is_dead:
@@ -43,12 +50,15 @@ class MortalLog:
 
     async def save(self, name: str, path: str | None = None, upto: int | None = None) -> str:
         self.push()
+        self._keep()
         return await self.inner.save(name, path, upto)
 
     async def compact(self, records: list[tuple[int, bytes]], upto: int) -> None:
         await self.inner.compact(records, upto)
 
     async def aclose(self) -> None:
+        if not self.is_dead:
+            self._keep()
         await self.inner.aclose()
 
 
@@ -57,12 +67,14 @@ class MortalCheckpointer(MemoryCheckpointer):
 
     Attributes:
         lives: how many there were.
+        objects: definitions as they are; they need not be pickled, since no log leaves the process.
     """
 
     def __init__(self, facts: int | None) -> None:
         super().__init__()
         self.facts = facts
         self.lives = 0
+        self.objects: list[Any] = []
 
     def _mortal(self, log: Any) -> Any:
         self.lives += 1
