@@ -85,8 +85,8 @@ def code_hash(definition: Definition) -> str:
         for constant in current.co_consts:
             if hasattr(constant, "co_code"):
                 stack.append(constant)
-            elif not isinstance(constant, frozenset):  # its order differs from process to process
-                digest.update(repr(constant).encode())
+            elif isinstance(constant, frozenset):  # its order differs from process to process
+                digest.update(repr(sorted(map(repr, constant))).encode())  # pyright: ignore[reportUnknownArgumentType]
             else:
-                digest.update(repr(sorted(map(repr, constant))).encode())
+                digest.update(repr(constant).encode())
     return digest.hexdigest()[:16]

@@ -17,8 +17,6 @@ async def fork(
     subject: Subject,
     options: RunOptions,
     at: int | str | None,
-    *,
-    is_own: bool,
 ) -> Opened:
     """Open a new run that begins with the records of another one, up to a step.
 
@@ -29,7 +27,6 @@ async def fork(
         options: of the new run; `inputs` are written into its channel.
         at: how many steps (bodies that returned) are taken over, or the id of the task whose last step is the last one
             taken over; None for all of them.
-        is_own: whether the checkpointer is closed with the run.
 
     Raises:
         ConfigError: there is no such step.
@@ -43,7 +40,7 @@ async def fork(
         records = records[: _end_of(history, at)]
     log, records = await branch(checkpointer, records, options, "")
     try:
-        return await go_on(checkpointer, log, records, subject, options, False, None, is_own)  # noqa: FBT003  # no changes
+        return await go_on(checkpointer, log, records, lambda _: subject, options, False, None)  # noqa: FBT003  # no changes
     except BaseException:
         await log.aclose()
         raise

@@ -66,14 +66,14 @@ class CheckpointManager:
 
     def resume(
         self,
-        run_id: str | PathLike[str],
+        source: str | PathLike[str],
         workflow: Workflow | None = None,
         *,
         allow_changes: bool = False,
         interrupted: Mapping[str, Any] | str | None = None,
         **options: Unpack[RunOptions],
     ) -> Any:
-        """Go on with a recorded run and give its value; without `workflow` the recorded one is used.
+        """Go on with a recorded run (or a named checkpoint) and give its value; without `workflow` as it was recorded.
 
         The workflow that this very process has run under that id is preferred to its recorded copy. Arguments and
         exceptions are those of `Workflow.resume`.
@@ -82,7 +82,7 @@ class CheckpointManager:
 
         async def run() -> Any:
             return await recovery.resume(
-                workflow, str(run_id), given, allow_changes=allow_changes, interrupted=interrupted
+                workflow, str(source), given, allow_changes=allow_changes, interrupted=interrupted
             )
 
         return either(run)
@@ -116,12 +116,12 @@ class CheckpointManager:
 
         return either(run)
 
-    def plan(self, run_id: str | PathLike[str], workflow: Workflow | None = None) -> Any:
+    def plan(self, source: str | PathLike[str], workflow: Workflow | None = None) -> Any:
         """Say what resuming would keep and what would run: a `Plan`."""
 
         async def look() -> Plan:
             given: Any = self._place
-            return await recovery.plan(workflow, str(run_id), given)
+            return await recovery.plan(workflow, str(source), given)
 
         return either(look)
 
@@ -130,12 +130,18 @@ class CheckpointManager:
         return either(self._runs)
 
     def list_checkpoints(self, run_id: str) -> Any:
-        """List the places of a run's named checkpoints, oldest first.
+        """List the places of a run's named checkpoints, oldest first; those that were given a place come last.
 
         Raises:
             UnknownRunError: there is no such run.
         """
-        return either(lambda: self._with(lambda kept: kept.saved(run_id)))
+
+        async def look(kept: Checkpointer) -> list[str]:
+            noted = [json.loads(r.payload) for r in await kept.read(run_id) if r.kind == Kind.CHECKPOINT]
+            placed = [about["path"] for about in noted if about["path"] is not None]
+            return [*await kept.saved(run_id), *dict.fromkeys(placed)]
+
+        return either(lambda: self._with(look))
 
     def delete(self, run_id: str) -> Any:
         """Remove a run with its checkpoints.
@@ -186,7 +192,7 @@ def either(function: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
 
 
 def _recorded(info: RunInfo) -> RecordedRun:
-    header = json.loads(info.header) if info.header else {}
+    header: dict[str, Any] = json.loads(info.header) if info.header else {}
     status = "interrupted"
     if info.is_open:
         status = "running"

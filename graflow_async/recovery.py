@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
@@ -16,10 +17,9 @@ from .graph import Graph
 from .keeping import checkpointer_of
 from .options import RunOptions, check_options
 from .resume import Opened, Plan, Subject
-from .run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 
 class Runnable(Protocol):
@@ -42,8 +42,8 @@ class Runnable(Protocol):
         """Its definitions."""
         ...
 
-    def remember(self, run: Run) -> None:
-        """Take note of a run that has ended."""
+    def remember(self, results: Mapping[str, Any]) -> None:
+        """Take note of the results of a run that has ended."""
         ...
 
 
@@ -66,14 +66,17 @@ def _subject_for(workflow: Runnable | None, run_id: str) -> Subject | None:
     return None if found is None else subject_of(found)
 
 
-async def _value_of(opened: Opened, workflow: Any) -> Any:
+async def _value_of(opened: Opened, workflow: Runnable | None) -> Any:
     """Run what was opened, and give its value; what had ended before gives the value that was recorded."""
-    run, finish = opened
+    run, history = opened.run, opened.history
+    found: Any = workflow if workflow is not None else _alive.get(history.header["run_id"])
     if run is None:
-        return finish.value if finish is not None else None
-    if workflow is not None:
-        run.on_end(workflow.remember)
-        remember(run.run_id, workflow)
+        if found is not None:
+            found.remember(history.state.root.results)
+        return history.finish.value if history.finish is not None else None
+    if found is not None:
+        run.on_end(lambda ended: found.remember(ended.results))
+        remember(run.run_id, found)
     return await run.value()
 
 
@@ -86,44 +89,42 @@ async def resume(
     interrupted: Mapping[str, Any] | str | None = None,
 ) -> Any:
     """Go on with a recorded run and give its value; see `Workflow.resume`."""
-    _check(options)
-    checkpointer, is_own = checkpointer_of(options)
-    found = workflow if workflow is not None else _alive.get(source)
-    opened = await resuming.reopen(
-        checkpointer,
-        source,
-        None if found is None else subject_of(found),
-        options,
-        allow_changes=allow_changes,
-        interrupted=interrupted,
-        is_own=is_own,
-    )
-    if opened.run is None and is_own:
-        await checkpointer.aclose()
-    return await _value_of(opened, found)
+    check_options(options)
+    async with _place(options) as place:
+        opened = await resuming.reopen(
+            place,
+            source,
+            lambda run_id: _subject_for(workflow, run_id),
+            options,
+            allow_changes=allow_changes,
+            interrupted=interrupted,
+        )
+        return await _value_of(opened, workflow)
 
 
 async def fork(workflow: Runnable, source: str, at: int | str | None, options: RunOptions) -> Any:
     """Branch off a recorded run and give the value of the new one; see `Workflow.fork`."""
-    _check(options)
-    checkpointer, is_own = checkpointer_of(options)
-    opened = await forking.fork(checkpointer, source, subject_of(workflow), options, at, is_own=is_own)
-    return await _value_of(opened, workflow)
+    check_options(options)
+    async with _place(options) as place:
+        opened = await forking.fork(place, source, subject_of(workflow), options, at)
+        return await _value_of(opened, workflow)
 
 
 async def plan(workflow: Runnable | None, source: str, options: RunOptions) -> Plan:
     """Say what a resumption would do; see `Workflow.plan`."""
+    async with _place(options) as place:
+        return await resuming.plan(place, source, lambda run_id: _subject_for(workflow, run_id))
+
+
+@asynccontextmanager
+async def _place(options: Mapping[str, Any]) -> AsyncGenerator[Checkpointer, None]:
+    """Give the checkpointer that some options ask for; one that was made for it is closed in the end."""
     checkpointer, is_own = checkpointer_of(options)
     try:
-        return await resuming.plan(checkpointer, source, _subject_for(workflow, source))
+        yield checkpointer
     finally:
         if is_own:
             await checkpointer.aclose()
-
-
-def _check(options: RunOptions) -> None:
-    """Refuse options that make no sense where a journal is a matter of course."""
-    check_options(options)
 
 
 # -- replay -------------------------------------------------------------------------------------------------------
@@ -172,15 +173,11 @@ async def replay(
         UnknownRunError: there is no such run or checkpoint.
         CheckpointError: the records cannot be used here.
     """
-    found, is_own = checkpointer_of({"checkpointer": checkpointer, "checkpoint_dir": checkpoint_dir})
-    try:
+    async with _place({"checkpointer": checkpointer, "checkpoint_dir": checkpoint_dir}) as found:
         records = await found.read(str(run_id))
-    finally:
-        if is_own:
-            await found.aclose()
     live: list[Any] | None = getattr(found, "objects", None)
     opening = opening_of(records)
-    subject = _subject_for(workflow, str(run_id)) or resuming.recorded_subject(opening, live)
+    subject = _subject_for(workflow, opening.header["run_id"]) or resuming.recorded_subject(opening, live)
     changes = graph_changes(opening.shape, shape_of(subject.graph))
     if changes:
         raise GraphChangedError(f"run {run_id!r} cannot be replayed with a workflow that has changed", changes)

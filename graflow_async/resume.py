@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._core.commands import Finish
 from ._runtime.decoding import Decoder, graph_of, load_whole
 from ._runtime.encoding import NO_GRAPH
 from ._runtime.history import History, Opening, opening_of, retell
@@ -31,12 +31,13 @@ LARGE = 2000  # records: the story of a longer log is told in a thread
 
 
 class Subject(NamedTuple):
-    """What is to run: a workflow, as far as resuming needs it."""
+    """What is to run: a workflow, as far as resuming needs it; `is_told_only` if it is only there to tell its story."""
 
     name: str
     graph: Graph
     provided: Mapping[str | type, Any]
     templates: Mapping[str, Definition]
+    is_told_only: bool = False
 
 
 class Plan(NamedTuple):
@@ -57,32 +58,34 @@ class Plan(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A recorded run that is about to go on: the run to start, or how it ended if there is nothing left to do."""
+    """A recorded run that is about to go on: the run to start (None if nothing is left to do), and its history."""
 
     run: Run | None
-    finish: Finish | None
+    history: History
+
+
+Find = Callable[[str], Subject | None]
+"""Gives today's workflow of a run, by the run's id; None for the recorded one."""
 
 
 async def reopen(
     checkpointer: Checkpointer,
     source: str,
-    subject: Subject | None,
+    find: Find,
     options: RunOptions,
     *,
     allow_changes: bool = False,
     interrupted: Mapping[str, Any] | str | None = None,
-    is_own: bool = False,
 ) -> Opened:
     """Open a recorded run to go on with it.
 
     Args:
         checkpointer: where it is kept.
         source: a run id, or the place of a named checkpoint: that goes on as a run of its own.
-        subject: today's workflow; None for the recorded one.
+        find: gives today's workflow by the id of the recorded run.
         options: of the run; limits that are not given stay as they were.
         allow_changes: keep what a changed workflow has left valid, and run the rest.
         interrupted: task id -> result of tasks with `on_crash="fail"` that had begun, or "retry" to run them again.
-        is_own: whether the checkpointer is closed with the run.
 
     Raises:
         UnknownRunError: there is no such run or checkpoint.
@@ -95,7 +98,7 @@ async def reopen(
     except UnknownRunError:
         log, records = await branch(checkpointer, await checkpointer.read(source), options, None)
     try:
-        return await go_on(checkpointer, log, records, subject, options, allow_changes, interrupted, is_own)
+        return await go_on(checkpointer, log, records, find, options, allow_changes, interrupted)
     except BaseException:
         await log.aclose()
         raise
@@ -105,16 +108,15 @@ async def go_on(
     checkpointer: Checkpointer,
     log: Log,
     records: list[Record],
-    subject: Subject | None,
+    find: Find,
     options: RunOptions,
     allow_changes: bool,  # noqa: FBT001  # passed on
     interrupted: Mapping[str, Any] | str | None,
-    is_own: bool,  # noqa: FBT001  # passed on
 ) -> Opened:
     """Open a run whose log is held and whose records were read; see `reopen`."""
     live: list[Any] | None = getattr(checkpointer, "objects", None)
     opening = opening_of(records)
-    subject = subject or recorded_subject(opening, live)
+    subject = find(opening.header["run_id"]) or recorded_subject(opening, live)
     new = shape_of(subject.graph)
     changes = graph_changes(opening.shape, new)
     if allow_changes and (changes or code_changes(opening.shape, new)):
@@ -125,25 +127,26 @@ async def go_on(
     history = await told(records, opening, subject, live)
     if history.finish is not None and not history.has_failed:
         await log.aclose()
-        return Opened(None, history.finish)
+        return Opened(None, history)
     if history.has_failed:
-        kept = await asyncio.to_thread(retell, records, lambda: fresh(opening, subject, live))
+        begun = kept_of(records)
+        kept = await asyncio.to_thread(retell, records, lambda: fresh(opening, subject, live, begun))
         await log.compact(kept, log.next_seq)
         history = await told(as_records(kept), opening, subject, live)
     if history.state.root.phase == "new" and not history.kept:
         message = f"run {log.run_id!r} was recorded, but had not started when its process died; start it again"
         raise CheckpointError(message)
     _adjust(history, options)
-    keeper = Keeper(checkpointer, options.get("durability", "process"), subject.templates, is_own=is_own)
+    keeper = Keeper(checkpointer, options.get("durability", "process"), subject.templates, is_own=False)
     keeper.resume(history, log, interrupted)
     run = Run(
         subject.name, history.decoder.graph, subject.provided, opening.header.get("start"), options, keeper=keeper
     )
-    return Opened(run, None)
+    return Opened(run, history)
 
 
-def recorded_subject(opening: Opening, live: list[Any] | None) -> Subject:
-    """Give the workflow that was recorded with a run.
+def recorded_subject(opening: Opening, live: list[Any] | None, *, is_told_only: bool = False) -> Subject:
+    """Give the workflow that was recorded with a run; without the tasks that are gone, if it is only told.
 
     Raises:
         CheckpointError: its code could not be recorded, or not be loaded here.
@@ -154,7 +157,8 @@ def recorded_subject(opening: Opening, live: list[Any] | None) -> Subject:
             f"pass it: await wf.resume({opening.header['run_id']!r})"
         )
         raise CheckpointError(message)
-    return Subject(opening.header["workflow"], load_whole(opening.whole, live), {}, {})
+    graph = load_whole(opening.whole, live, is_told_only=is_told_only)
+    return Subject(opening.header["workflow"], graph, {}, {}, is_told_only)
 
 
 def changed(opening: Opening, changes: list[str]) -> GraphChangedError:
@@ -170,7 +174,7 @@ def changed(opening: Opening, changes: list[str]) -> GraphChangedError:
 def fresh(opening: Opening, subject: Subject, live: list[Any] | None, kept: Mapping[str, Any] | None = None) -> History:
     """Make the history of a run in which nothing has happened."""
     graph = with_kept(subject.graph, kept) if kept else subject.graph
-    return History(opening, graph, subject.templates, live)
+    return History(opening, graph, subject.templates, live, is_told_only=subject.is_told_only)
 
 
 async def told(records: list[Record], opening: Opening, subject: Subject, live: list[Any] | None) -> History:
@@ -206,7 +210,7 @@ def as_records(kept: list[tuple[int, bytes]]) -> list[Record]:
 
 def with_kept(graph: Graph, kept: Mapping[str, Any]) -> Graph:
     """Give a graph in which some nodes give their recorded results instead of running."""
-    rows = []
+    rows: list[Any] = []
     for node in graph.table:
         join = node.join
         asked = None if join is None else (join.policy, join.max_concurrency, join.branches, join.members)
@@ -286,7 +290,7 @@ async def _start_over(
 def recorded_or_named(opening: Opening, subject: Subject, live: list[Any] | None) -> Subject:
     """Give the workflow as it was recorded, for telling its story."""
     try:
-        return recorded_subject(opening, live)
+        return recorded_subject(opening, live, is_told_only=True)
     except CheckpointError as error:
         message = (
             f"run {opening.header['run_id']!r} was recorded without its workflow's code, so what a changed one "
@@ -295,7 +299,7 @@ def recorded_or_named(opening: Opening, subject: Subject, live: list[Any] | None
         raise CheckpointError(message) from error
 
 
-async def plan(checkpointer: Checkpointer, source: str, subject: Subject | None) -> Plan:
+async def plan(checkpointer: Checkpointer, source: str, find: Find) -> Plan:
     """Say what a resumption would keep, and what would run.
 
     Raises:
@@ -305,7 +309,7 @@ async def plan(checkpointer: Checkpointer, source: str, subject: Subject | None)
     live: list[Any] | None = getattr(checkpointer, "objects", None)
     records = await checkpointer.read(source)
     opening = opening_of(records)
-    subject = subject or recorded_subject(opening, live)
+    subject = find(opening.header["run_id"]) or recorded_subject(opening, live)
     new = shape_of(subject.graph)
     changes = graph_changes(opening.shape, new)
     teller = recorded_or_named(opening, subject, live) if changes else subject
@@ -313,6 +317,8 @@ async def plan(checkpointer: Checkpointer, source: str, subject: Subject | None)
     kept, stale = still_valid(history, opening.shape, new)
     named = [name for name in kept if name not in stale]
     groups = {node.id for node in subject.graph.table if node.task is None}
+    if history.finish is not None and not history.has_failed:
+        return Plan([name for name in new if name in kept or name in stale], stale, [], changes)
     if changes:
         to_run = [name for name in new if name not in kept and name not in groups]
     else:

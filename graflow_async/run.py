@@ -282,7 +282,8 @@ class Run:
         scheduler.close()
         await self._services.aclose()
         if finish.error is not None and not isinstance(finish.error, GraflowWorkflowCanceledError):
-            note(finish.error, f"graflow_async: it ended run {self.run_id} of workflow {self.name!r}")
+            hint = "" if self._keeper is None else f"; go on with: await wf.resume({self.run_id!r}, ...)"
+            note(finish.error, f"graflow_async: it ended run {self.run_id} of workflow {self.name!r}{hint}")
         if self._keeper is not None:
             finish = await self._close_journal(self._keeper, finish)
         self._finish = finish

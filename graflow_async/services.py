@@ -6,7 +6,7 @@ import asyncio
 import logging
 from contextvars import copy_context
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ._core.run_state import RunState
 from ._core.state import Instance
@@ -145,9 +145,10 @@ class Services:
 
     def _thread_pool(self) -> ThreadPool:
         """Give the thread pool, made at first use."""
-        if self._threads is None:
-            self._threads = _pool.ThreadPool()
-        return self._threads
+        pool = self._threads
+        if pool is None:
+            pool = self._threads = cast("ThreadPool", _pool.ThreadPool())
+        return pool
 
     def _job_for(
         self, instance: Instance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -51,7 +51,7 @@ class Workflow(Drawn):
         self._graph: Graph | None = None
         self._starts_all = False
         self._tokens: list[Token[Block | None]] = []
-        self._last: Run | None = None
+        self._last: Mapping[str, Any] = {}
         if expression is not None:
             if not isinstance(expression, Expression):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
                 message = (
@@ -296,7 +296,7 @@ class Workflow(Drawn):
         parent = caller()
         if parent is not None and parent.graph is self._graph:
             return parent.results.get(task_id, default)
-        return self._last.results.get(task_id, default) if self._last is not None else default
+        return self._last.get(task_id, default)
 
     def _new_run(self, start_node: Any, options: RunOptions, *, watched: bool) -> Run:
         """Make a run; a task that is named as the start of an empty workflow is the workflow."""
@@ -309,14 +309,14 @@ class Workflow(Drawn):
             check_options(options)
             keeper = _keeping.new_keeper(options, self.templates)
         run = Run(self.name, graph, self._provided, start_node, options, watched=watched, keeper=keeper)
-        run.on_end(self.remember)
+        run.on_end(lambda ended: self.remember(ended.results))
         if keeper is not None:
             _recovery.remember(run.run_id, self)
         return run
 
-    def remember(self, run: Run) -> None:
-        """Keep the last finished run for `get_result`."""
-        self._last = run
+    def remember(self, results: Mapping[str, Any]) -> None:
+        """Keep the results of the last finished run for `get_result`."""
+        self._last = results
 
     def __repr__(self) -> str:
         """Show the name and the size."""

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 import uvloop
 
-from tests.aids import guards
+from tests.aids import guards, shadow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let one command run the suite on either loop."""
+    parser.addoption("--shadow", action="store_true", help="let every run keep a journal, and check it at every record")
     parser.addoption("--uvloop", action="store_true", help="run asynchronous tests on uvloop instead of asyncio's loop")
 
 
@@ -48,6 +49,13 @@ def pytest_collection_finish() -> None:
     """Put what collection made out of the collector's sight, so that collecting after a test is cheap."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def journals_every_run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `--shadow`: let every run of the test keep a journal that is told again at every record."""
+    if request.config.getoption("--shadow"):
+        shadow.install(monkeypatch)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def test_a_block_runs_and_prints_what_it_says(block: str, tmp_path: Path) -> Non
     child = subprocess.run(
         [sys.executable, "-W", "error", str(script)],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "XDG_STATE_HOME": str(tmp_path / "state")},
         capture_output=True,
         text=True,
         timeout=60,

@@ -221,7 +221,7 @@ class Instance:
     outcome: Outcome | None = None
     wishes: Wishes | None = None
     own: dict[str, Any] | None = None
-    steps: dict[str, Any] | None = None
+    steps: dict[Any, Any] | None = None
     started_at = 0.0
     calls_run = False
     awaits_arguments = False

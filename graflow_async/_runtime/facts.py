@@ -92,14 +92,14 @@ class FactWriter:
         Raises:
             NotSerializableError: a value in it cannot be pickled; the message names the task and the part at fault.
         """
-        kind = event.__class__
-        if kind is Completed and event.wishes is None and writes is None:  # pyright: ignore[reportAttributeAccessIssue]  # it is one
-            content = (event.key, at, event.value)  # pyright: ignore[reportAttributeAccessIssue]
+        done: Any = event
+        if done.__class__ is Completed and done.wishes is None and writes is None:
+            content = (done.key, at, done.value)
             try:
                 return Kind.DONE, pickle.dumps(content, 5)
             except Exception:  # noqa: BLE001  # a user's object may raise anything
                 return Kind.DONE, self._encoder.dumps_slowly(content, self._what(event), part=2)
-        code, *fields = self._rest[kind](event)
+        code, *fields = self._rest[event.__class__](event)
         return Kind.EVENT, self._encoder.dumps((code, at, writes, *fields), self._what(event))
 
     def step(self, key: int, at: float, name: Any, value: Any, writes: Writes) -> tuple[Kind, bytes]:
@@ -153,20 +153,18 @@ class FactReader:
         self._decoder = decoder
         self.calls: dict[int, RecordedCall] = {}
         self._rest: dict[str, Callable[..., Event]] = {
-            "s": lambda starts, inside: RunStarted(decoder.graph.route(starts, inside)),
+            "s": self._started,
             "a": Cancelled,
             "p": Parked,
             "u": Unparked,
             "t": TimerFired,
             "n": Taken,
-            "h": lambda number: HandleDropped(self._call(number)),
-            "x": lambda key, number: CancelRequested(key, None if number is None else self._call(number)),
-            "q": lambda kind, error, scope: StopRequested(kind, codec.loads_error(error), scope),
-            "f": lambda key, error, again: Failed(key, codec.loads_error(error), again=again),
-            "c": lambda key, value, wishes: Completed(key, value, decoder.wishes(wishes)),
-            "g": lambda scope, node, upstream, known, number: Repeated(
-                scope, node, upstream, known, self._call(number)
-            ),
+            "h": self._handle_dropped,
+            "x": self._cancel_requested,
+            "q": self._stop_requested,
+            "f": self._failed,
+            "c": self._completed,
+            "g": self._repeated,
             "k": self._called,
             "r": self._run_called,
         }
@@ -185,6 +183,27 @@ class FactReader:
             return Fact(None, at, None, begun=fields[0])
         return Fact(self._rest[code](*fields), at, writes)
 
+    def _started(self, starts: tuple[int, ...], inside: frozenset[int] | None) -> Event:
+        return RunStarted(self._decoder.graph.route(starts, inside))
+
+    def _handle_dropped(self, number: int) -> Event:
+        return HandleDropped(self._call(number))
+
+    def _cancel_requested(self, key: int, number: int | None) -> Event:
+        return CancelRequested(key, None if number is None else self._call(number))
+
+    def _stop_requested(self, kind: str, error: bytes, scope: int) -> Event:
+        return StopRequested(kind, codec.loads_error(error), scope)
+
+    def _failed(self, key: int, error: bytes, again: bool) -> Event:  # noqa: FBT001  # a field
+        return Failed(key, codec.loads_error(error), again=again)
+
+    def _completed(self, key: int, value: Any, wishes: Any) -> Event:
+        return Completed(key, value, self._decoder.wishes(wishes))
+
+    def _repeated(self, scope: int, node: int, upstream: Any, known: Any, number: int) -> Event:
+        return Repeated(scope, node, upstream, known, self._call(number))
+
     def _call(self, number: int, *, is_bulk: bool = False) -> RecordedCall:
         call = self.calls.get(number)
         if call is None:
@@ -201,8 +220,8 @@ class FactReader:
         self, key: int, graph: int, walk: Any, name: str, handle: int, number: int, namespace: str, provided: Any
     ) -> Event:
         made = self._decoder.graph_by(graph)
-        given = {} if provided is None else self._decoder.loads(provided)
-        about = (number, namespace, given)
+        given: Any = {} if provided is None else self._decoder.loads(provided)
+        about: tuple[int, str, Any] = (number, namespace, given)
         return RunCalled(key, made, made.route(*walk), name, self._call(handle), about)
 
 

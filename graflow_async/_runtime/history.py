@@ -67,13 +67,19 @@ class History:
     """
 
     def __init__(
-        self, opening: Opening, graph: Graph, templates: Mapping[str, Definition], live: list[Any] | None
+        self,
+        opening: Opening,
+        graph: Graph,
+        templates: Mapping[str, Definition],
+        live: list[Any] | None,
+        *,
+        is_told_only: bool = False,
     ) -> None:
-        """Stand at the beginning."""
+        """Stand at the beginning; with `is_told_only` it does not matter that tasks are gone."""
         self.header = opening.header
         self.shape = opening.shape
         self.limits = Limits.from_json(opening.header["limits"])
-        self.decoder = Decoder(graph, templates, live)
+        self.decoder = Decoder(graph, templates, live, is_told_only=is_told_only)
         self.reader = FactReader(self.decoder)
         self.fold = Fold(self._fresh())
         self.writes: list[tuple[Any, ...]] = []

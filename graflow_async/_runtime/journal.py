@@ -75,14 +75,15 @@ class Journal:
         Raises:
             NotSerializableError: a value in it cannot be pickled.
         """
-        writes = self._written.get(event.key) if isinstance(event, ENDS) and self._written else None
+        ended = event.key if isinstance(event, ENDS) else -1
+        writes = self._written.get(ended) if self._written else None
         if isinstance(event, Completed):
             instance = self.state.live.get(event.key)
             if instance is not None and not instance.task.definition.persist:
                 event = Completed(event.key, UNSAVED, event.wishes)
         record = self._facts.write(event, self._clock.time(), writes)
         if writes is not None:
-            del self._written[event.key]  # pyright: ignore[reportAttributeAccessIssue]  # one of ENDS
+            del self._written[ended]
         return record
 
     def append(self, record: tuple[Kind, bytes]) -> None:
@@ -194,18 +195,20 @@ class Journal:
         Raises:
             CheckpointWriteError: the storage refused.
         """
-        name, about = self._announce(task_id, metadata)
+        name, about = self._announce(task_id, path, metadata)
         place = await self.log.save(name, path, self.log.next_seq)
         return place, about | {"path": place}
 
     def save_later(self, task_id: str, path: str | None, metadata: Mapping[str, Any] | None) -> None:
         """Take a checkpoint of the run as it is now, in the background; `aclose` waits for it."""
-        name, _ = self._announce(task_id, metadata)
+        name, _ = self._announce(task_id, path, metadata)
         saving = asyncio.get_running_loop().create_task(self.log.save(name, path, self.log.next_seq))
         self._saves.add(saving)
         saving.add_done_callback(self._saved)
 
-    def _announce(self, task_id: str, metadata: Mapping[str, Any] | None) -> tuple[str, dict[str, Any]]:
+    def _announce(
+        self, task_id: str, path: str | None, metadata: Mapping[str, Any] | None
+    ) -> tuple[str, dict[str, Any]]:
         """Write that a checkpoint is taken here; give its name, and what is noted about it."""
         name = f"{task_id}-{self.log.next_seq}"
         about = {
@@ -214,6 +217,7 @@ class Journal:
             "task_id": task_id,
             "created_at": self._clock.time(),
             "metadata": dict(metadata or {}),
+            "path": path,
         }
         self.append((Kind.CHECKPOINT, json.dumps(about, default=repr).encode()))
         return name, about

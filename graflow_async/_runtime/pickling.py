@@ -21,7 +21,7 @@ class _ByReference(_Pickler):
     """Pickles functions and classes by value where need be, and asks `refer` about everything else first."""
 
     def __init__(self, file: io.BytesIO, refer: Callable[[Any], Any]) -> None:
-        super().__init__(file, protocol=5)
+        super().__init__(file, protocol=5)  # pyright: ignore[reportUnknownMemberType]  # it has no types
         self._refer = refer
 
     def persistent_id(self, obj: Any) -> Any:

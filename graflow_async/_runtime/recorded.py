@@ -153,7 +153,7 @@ def _equal(left: Any, right: Any) -> bool:
 
 def arguments_of(task: Any) -> tuple[Any, Any]:
     """Give what a task is called with, in a form that can be compared: a handle stands for its child."""
-    kwargs = task.kwargs
+    kwargs: dict[str, Any] | None = task.kwargs
     if not any(isinstance(value, Handle) for value in (*task.args, *(kwargs or {}).values())):
         return (task.args, kwargs)
     named = {name: _plain(value) for name, value in (kwargs or {}).items()}

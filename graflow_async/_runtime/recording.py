@@ -45,12 +45,11 @@ class NotingMachine(Machine):
 class JournaledScheduler(Scheduler):
     """Writes each fact, then carries out what follows from it: at once, or when the journal says that it is safe."""
 
-    machine: NotingMachine
-
     def new_machine(self, state: RunState, *, validate: bool) -> Machine:
         """Make the machine of the run."""
         self._validates = validate
-        return NotingMachine(state)
+        self._noting = NotingMachine(state)
+        return self._noting
 
     def record_into(self, journal: Journal, recorded: Recorded) -> None:
         """Write into `journal`; bodies that start over find the children of their earlier life in `recorded`."""
@@ -84,7 +83,7 @@ class JournaledScheduler(Scheduler):
             return
         name = self.state.live[event.key].id if self._asked and isinstance(event, Completed) else ""
         try:
-            if self.machine.taken:
+            if self._noting.taken:
                 self._tell_taken(event)
             commands = self.machine.apply(event)
             if self._validates:
@@ -116,7 +115,7 @@ class JournaledScheduler(Scheduler):
             NotSerializableError: the value cannot be pickled.
             CheckpointWriteError: the storage refused.
         """
-        if self.machine.taken:
+        if self._noting.taken:
             self._tell_taken(None)
         self.journal.step(instance.key, name, value, since)
         if not self.journal.push():
@@ -146,7 +145,7 @@ class JournaledScheduler(Scheduler):
 
     def _tell_taken(self, event: Event | None) -> None:
         """Write which children lanes have taken since the last fact, unless the fact itself says it."""
-        taken = self.machine.taken
+        taken = self._noting.taken
         key = getattr(event, "key", None)
         for first, until in taken.items():
             if key != first + until - 1:
@@ -223,5 +222,6 @@ class JournaledScheduler(Scheduler):
 
     def _drop_unclaimed(self, key: int) -> None:
         """Cancel children of an earlier life for which a body that has ended did not ask again."""
-        for child in self.recorded.forget(key):
+        recorded = self.recorded
+        for child in recorded.forget(key) if recorded is not None else ():
             self.submit(CancelRequested(child.key, None if child.call.is_bulk else child.call))

@@ -172,7 +172,7 @@ class Appender:
         self._end += len(data)
         if took > SLOW_SECONDS:
             self._quick = False
-            logger.warning(
+            logger.info(
                 "run %s: a write of %d bytes took %.1f ms; from now on a thread writes",
                 self.run_id,
                 len(data),
@@ -276,7 +276,7 @@ class Appender:
         if took > SLOW_SECONDS:
             self._sync_here = False
             self._sync_stays_away = True
-            logger.warning("run %s: a sync took %.1f ms; from now on a thread waits for it", self.run_id, took * 1e3)
+            logger.info("run %s: a sync took %.1f ms; from now on a thread waits for it", self.run_id, took * 1e3)
 
     def _synced_now(self) -> bool:
         """Sync what was written, at once; there is nobody to share it with."""

@@ -255,6 +255,10 @@ class FileCheckpointer:
                 ]
         except FileNotFoundError:
             return []
+        except NotADirectoryError as error:
+            raise CheckpointError(
+                f"{self.directory} is a file; the checkpoints of runs are kept in a directory"
+            ) from error
 
     async def saved(self, run_id: str) -> list[str]:
         """List the checkpoints of a run that `Log.save` made next to its log, oldest first."""

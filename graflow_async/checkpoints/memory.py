@@ -142,14 +142,21 @@ class MemoryLog:
 
 
 class MemoryCheckpointer:
-    """Keeps the logs of runs in itself; whoever is to see them in this process is given the same object."""
+    """Keeps the logs of runs in itself; whoever is to see them in this process is given the same object.
 
-    def __init__(self, *, time: Callable[[], float] = time.time) -> None:
+    Attributes:
+        objects: tasks' definitions that are kept as they are; None if they are pickled.
+    """
+
+    def __init__(self, *, time: Callable[[], float] = time.time, keep_code: bool = False) -> None:
         """Begin without runs.
 
         Args:
             time: the clock that runs are sorted by, in seconds since the epoch.
+            keep_code: keep functions as they are instead of pickling those that have no name to be found by: what they
+                close over is then shared with the run, not copied.
         """
+        self.objects: list[object] | None = [] if keep_code else None
         self._clock = time
         self._runs: dict[str, _Run] = {}
         self._copies: dict[str, list[Record]] = {}

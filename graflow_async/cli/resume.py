@@ -6,15 +6,17 @@ import json as json_format
 import os
 import sys
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from ..errors import DefinitionError, GraphChangedError, TaskInterruptedError, UnknownRunError
+from ..errors import ConfigError, DefinitionError, GraphChangedError, TaskInterruptedError, UnknownRunError
 from ..events import Event
 from ..keeping import checkpointer_of
 from ..manager import CheckpointManager
 from ..options import RunOptions, check_options
+from ..workflow import Workflow
 from .failures import CommandError, UsageError, guarded, tell_how_to_go_on
 from .options import (
     RECORDED_IN,
@@ -33,8 +35,6 @@ from .targets import as_workflow, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from ..workflow import Workflow
 
 AllowChanges = Annotated[
     bool,
@@ -86,7 +86,7 @@ def resume(
             report: dict[str, Any] = {"status": "running", "run_id": run}
             if workflow is not None:
                 report["workflow"] = workflow.name
-            options["listeners"] = [lambda event: _note(report, event)]
+            options["listeners"] = [partial(_note, report)]
             failure = _go_on(report, run, workflow, options, allow_changes=allow_changes, interrupted=wishes)
         if failure is not None and "is_under_way" in report:
             tell_how_to_go_on(failure, report["run_id"], checkpoint_dir)
@@ -190,11 +190,11 @@ def refuse(error: BaseException, *, is_named: bool) -> NoReturn:
         is_named: whether the command line names the workflow.
 
     Raises:
-        UsageError: there is no such run.
+        UsageError: there is no such run, or an option makes no sense for it.
         CommandError: it needs an option that was not given.
         BaseException: anything else, as it is.
     """
-    if isinstance(error, UnknownRunError):
+    if isinstance(error, (UnknownRunError, ConfigError)):
         raise UsageError(str(error)) from error
     if isinstance(error, GraphChangedError) and error.changes:
         changes = "; ".join(error.changes)

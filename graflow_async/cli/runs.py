@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from .._runtime.history import opening_of
-from ..checkpointer import Kind
+from ..checkpointer import Kind, Record
 from ..errors import CheckpointError, DefinitionError, GraphChangedError
 from ..fingerprint import graph_changes, shape_of
 from ..keeping import checkpointer_of
 from ..manager import CheckpointManager, RecordedRun
 from ..recovery import subject_of
 from ..resume import recorded_subject, told
+from ..workflow import Workflow
 from .failures import DONE, FAILED, UsageError, describe, guarded, say
 from .options import RECORDED_IN, Debug, RecordedIn, RecordedTarget, RunOrPath
 from .output import as_json, prints_on_stderr
@@ -25,9 +26,6 @@ from .resume import refuse, workflow_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from ..checkpointer import Record
-    from ..workflow import Workflow
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _COLUMNS = ("run", "workflow", "status", "updated", "records", "size")

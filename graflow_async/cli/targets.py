@@ -52,6 +52,7 @@ def as_workflow(runnable: Runnable) -> Workflow:
 
 def _import(place: str) -> ModuleType:
     """Import a dotted module, or a file by its path, with the current folder on the path."""
+    importlib.import_module("queue")  # the thread pool needs it later, when a user's file of that name would be found
     folder = os.getcwd()  # noqa: PTH109  # as a text, as sys.path has it
     if folder not in sys.path:
         sys.path.insert(0, folder)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.recorded import MODULE as RECORDED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -224,3 +226,23 @@ def fails(project: Project) -> Callable[..., str]:
         return lines[0].removeprefix("error: ")
 
     return call
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Project:
+    """Give the command line in a folder of the test's own."""
+    (tmp_path / "jobs.py").write_text(RECORDED, encoding="utf-8")
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def logged(jobs: Project) -> Callable[[], list[str]]:
+    """Tell which bodies have run since the last time."""
+
+    def take() -> list[str]:
+        path = jobs.folder / "log"
+        words = path.read_text(encoding="utf-8").split() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return words
+
+    return take

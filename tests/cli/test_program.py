@@ -20,7 +20,7 @@ def test_help_names_every_command(project: Any, option: str) -> None:
     """Help lists the commands on stdout and is a success."""
     done = project(option)
     assert (done.returncode, done.stderr) == (0, "")
-    for word in ("run", "graph", "doctor", "--debug", "--version"):
+    for word in ("run", "resume", "runs", "graph", "doctor", "--debug", "--version"):
         assert word in done.stdout
 
 

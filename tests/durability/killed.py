@@ -21,7 +21,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from graflow_async import FileCheckpointer, Task, TaskExecutionContext, Workflow, current_context, parallel, task, workflow
+from graflow_async import (
+    FileCheckpointer,
+    Task,
+    TaskExecutionContext,
+    Workflow,
+    current_context,
+    parallel,
+    task,
+    workflow,
+)
 from graflow_async.errors import CheckpointCorruptError, CheckpointError, UnknownRunError
 from tests.durability.parts import RUN, steps
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from graflow_async.recovery import subject_of
 from graflow_async.resume import fresh, kept_of, opening_of
 
 RUN = "run"
-HANGS_AFTER = 10.0
+HANGS_AFTER = 4.0
 """Seconds (virtual ones in a simulation) after which a run is taken to hang."""
 
 _bodies: Counter[str] = Counter()
@@ -86,12 +86,29 @@ async def contents(store: MemoryStore, run_id: str = RUN) -> dict[str, Any]:
     return {key.replace(run_id, RUN, 1): value for key, value in found.items()}
 
 
+async def bounded(awaitable: Coroutine[Any, Any, Any]) -> Any:
+    """Await something that must not hang; if it does, everything that it has started is cancelled, too."""
+    before = asyncio.all_tasks()
+    task = asyncio.ensure_future(awaitable)
+    try:
+        _, waiting = await asyncio.wait([task], timeout=HANGS_AFTER)
+        if not waiting:
+            return task.result()
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    for other in asyncio.all_tasks() - before:
+        other.cancel()  # one test shall fail, not the rest of the suite wait
+    await asyncio.wait([task], timeout=HANGS_AFTER)
+    message = "it hangs"
+    raise AssertionError(message)
+
+
 async def performed(call: Callable[..., Any], *args: Any, **options: Any) -> Outcome:
     """Run something that takes a run's options, and look at all of it."""
     store = MemoryStore()
     with counted() as bodies:
-        async with asyncio.timeout(HANGS_AFTER):
-            value = await call(*args, store=store, validate=True, **options)
+        value = await bounded(call(*args, store=store, validate=True, **options))
         return Outcome(value, await contents(store), bodies.copy())
 
 

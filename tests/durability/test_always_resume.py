@@ -23,7 +23,15 @@ from tests.reference.expected import Expected, Stop
 from tests.reference.generator import PROFILES, Profile, random_program
 from tests.reference.program import Program, Script
 
-SEEDS: dict[Profile, int] = {"dag": 20, "groups": 40, "dynamic": 50, "jumps": 50, "failures": 70, "stops": 50, "all": 70}
+SEEDS: dict[Profile, int] = {
+    "dag": 20,
+    "groups": 40,
+    "dynamic": 50,
+    "jumps": 50,
+    "failures": 70,
+    "stops": 50,
+    "all": 70,
+}
 MOST_LIVES = 400
 
 

@@ -16,7 +16,9 @@ from tests.durability.killed import CONCURRENCY, PARENTS
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def kill(place: Path, seed: int, kills: int, durability: str = "process", patience: float = 120) -> list[dict[str, Any]]:
+def kill(
+    place: Path, seed: int, kills: int, durability: str = "process", patience: float = 120
+) -> list[dict[str, Any]]:
     """Let killed.py work in a process of its own, and give what it tells."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.durability.killed", str(place), str(seed), str(kills), durability],
