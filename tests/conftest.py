@@ -54,7 +54,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True)
 def journals_every_run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """With `--shadow`: let every run of the test keep a journal that is told again at every record."""
-    if request.config.getoption("--shadow"):
+    if request.config.getoption("--shadow") and request.node.get_closest_marker("unrecorded") is None:
         shadow.install(monkeypatch)
 
 

@@ -138,7 +138,7 @@ class Journal:
         if durability == "process":
             done = self.log.push()
             if done and self._sync_timer is None:
-                self._sync_timer = self._clock.call_later(SYNC_AFTER, self._sync_later)
+                self._sync_timer = asyncio.get_running_loop().call_later(SYNC_AFTER, self._sync_later)
             return done
         if durability == "fsync":
             return is_alone and self.log.push(sync=True)

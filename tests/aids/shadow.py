@@ -82,6 +82,7 @@ def _compare(scheduler: Any) -> None:
     history: History | None = scheduler.__dict__.get("_shadow")
     state = scheduler.state
     if history is None:
+        scheduler.journal.compact = None  # the records are counted here
         history = scheduler._shadow = History(opening_of(records), state.root.graph, {}, None)
         history.decoder.live = scheduler.journal._encoder._live
         scheduler._shadow_told = 0

@@ -252,7 +252,7 @@ def main() -> None:
     fork(place / "clean", durability, -1, 0.0)
     takes, bodies = time.monotonic() - before, len(begun(place / "clean"))
     want = (place / "clean" / "value").read_text()
-    print(json.dumps({"what": "clean", "bodies": bodies, "value": want}), flush=True)
+    print(json.dumps({"what": "clean", "bodies": bodies, "value": want}), flush=True)  # noqa: T201
     number = 0
     while kills > 0:
         number += 1
@@ -260,7 +260,7 @@ def main() -> None:
         home.mkdir()
         kills -= one_run(home, durability, rng, min(kills, rng.randint(1, 4)), takes, bodies)
         value = (home / "value").read_text()
-        print(json.dumps({"what": "end", "run": number, "bodies": len(begun(home)), "value": value}), flush=True)
+        print(json.dumps({"what": "end", "run": number, "bodies": len(begun(home)), "value": value}), flush=True)  # noqa: T201
 
 
 def one_run(home: Path, durability: str, rng: random.Random, kills: int, takes: float, bodies: int) -> int:
@@ -284,7 +284,7 @@ def one_run(home: Path, durability: str, rng: random.Random, kills: int, takes: 
             "begun and not recorded": sorted((Counter(was) - recorded).keys() - recorded.keys()),
             "run again": sorted(set(was) & set(now)),
         }
-        print(json.dumps(told), flush=True)
+        print(json.dumps(told), flush=True)  # noqa: T201
         if is_done:
             break
     return killed

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from graflow_async import MemoryCheckpointer, MemoryStore, Workflow, current_context
-from graflow_async.checkpointer import Kind, Record
 from graflow_async._runtime.history import Step
+from graflow_async.checkpointer import Kind, Record
 from graflow_async.recovery import subject_of
 from graflow_async.resume import fresh, kept_of, opening_of
 

@@ -70,7 +70,7 @@ async def adds(ctx: TaskExecutionContext) -> int:
 async def collects(ctx: TaskExecutionContext) -> dict[str, Any]:
     """Give everything that the channel holds."""
     note()
-    keys = [key for key in sorted(await ctx.channel.keys())]
+    keys = sorted(await ctx.channel.keys())
     return {key: await ctx.channel.get(key) for key in keys}
 
 

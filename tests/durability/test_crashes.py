@@ -168,7 +168,7 @@ class FakeClock:
 
 
 def resumed_later(wf: Workflow, cut_at: int, later: float) -> tuple[float, float, Any]:
-    """Run, cut so many records off, go on `later` seconds after the first start; give the waits of both, and the value."""
+    """Run, cut so many records off, go on `later` seconds after the first start; give both waits, and the value."""
 
     async def main() -> tuple[float, float, Any]:
         first = FakeClock(1_000_000.0)

@@ -63,7 +63,7 @@ def test_killed_a_few_times(tmp_path: Path):
 def test_killed_two_hundred_times(seed: int, tmp_path: Path):
     """The same fifty times for each of four seeds."""
     sums = check(kill(tmp_path, seed, 50, patience=600), 50, f"seed {seed}")
-    print(f"seed {seed}: {sums}")
+    print(f"seed {seed}: {sums}")  # noqa: T201  # seeds are told
 
 
 @pytest.mark.chaos

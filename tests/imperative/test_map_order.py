@@ -273,6 +273,7 @@ async def watched_map(count, bound, step, *, asynchronous=False):
     return ahead, most_alive
 
 
+@pytest.mark.unrecorded
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["generator", "async generator"])
 @pytest.mark.parametrize("bound", [1, 7, 100, None])
 async def test_24_a_generator_is_read_as_slots_free_up(bound, asynchronous):
@@ -283,6 +284,7 @@ async def test_24_a_generator_is_read_as_slots_free_up(bound, asynchronous):
     assert most_alive <= window + 1  # one is in the hands of the generator
 
 
+@pytest.mark.unrecorded
 @pytest.mark.slow
 async def test_24_a_million_elements():
     """24: a million elements pass through a window of a hundred; only that many are ever kept."""

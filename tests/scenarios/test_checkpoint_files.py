@@ -100,6 +100,7 @@ def test_134_metadata_is_kept_with_the_task(tmp_path):
         json.dumps(about)
 
 
+@pytest.mark.unrecorded
 def test_134_without_a_journal_a_checkpoint_says_what_to_pass(style: Any):
     """A run that records nothing has nothing to take a checkpoint of."""
 
