@@ -13,6 +13,7 @@ from ._core.events import Cancelled, Completed, StopRequested, Unparked
 from ._core.run_state import RunState
 from ._core.state import Status
 from ._lazy import lazily
+from ._runtime.calls import ChildHandle
 from ._runtime.encoding import Encoder, whole
 from ._runtime.history import History, opening_of
 from ._runtime.journal import Journal, resumed_record
@@ -184,6 +185,8 @@ class Keeper:
         scheduler.record_into(self.journal, Recorded() if history is None else history.fold.recorded)
         if history is None:
             return
+        for handle in history.handles:
+            handle.bind(ChildHandle(scheduler, None, f"number {handle.key}", []))
         for key, (_, namespace, provided) in history.fold.namespaces.items():
             if key in history.state.scopes:
                 link.serve(key, self.renamed(namespace), provided)
@@ -221,8 +224,10 @@ class Keeper:
             scheduler.submit(StopRequested("failed", error))
         for token in list(state.timers):
             scheduler.timers.set(token, max(history.fold.deadlines.get(token, now) - now, 0.0))
-        for instance in list(state.live.values()):
-            if instance.status not in _BODY or instance.key not in state.live:
+        under_way = [instance for instance in state.live.values() if instance.status in _BODY]
+        batches = [batch for batch in state.batches.values() if not batch.gates]
+        for instance in under_way:  # what begins meanwhile begins by itself
+            if instance.key not in state.live:
                 continue
             if instance.doomed:
                 scheduler.submit(Cancelled(instance.key))
@@ -232,8 +237,8 @@ class Keeper:
                 scheduler.again(instance)
             elif instance.status is Status.PARKED:
                 scheduler.submit(Unparked(instance.key))
-        for batch in list(state.batches.values()):
-            if not batch.gates:
+        for batch in batches:
+            if batch.first in state.batches:
                 scheduler.again(batch)
 
     def _check_interrupted(self) -> dict[int, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._runtime.decoding import Decoder, graph_of, load_whole
 from ._runtime.encoding import NO_GRAPH
 from ._runtime.history import History, Opening, opening_of, retell
+from ._runtime.journal import resumed_record
 from ._runtime.limits import Limits
 from .checkpointer import Checkpointer, Kind, Log, Record
 from .definition import Definition
@@ -130,7 +131,9 @@ async def go_on(
         return Opened(None, history)
     if history.has_failed:
         begun = kept_of(records)
-        kept = await asyncio.to_thread(retell, records, lambda: fresh(opening, subject, live, begun))
+        wanted = history.limits.changed_by(options)
+        limits = None if same(wanted, history.limits) else resumed_record(history.at, history.epoch, wanted)
+        kept = await asyncio.to_thread(retell, records, lambda: fresh(opening, subject, live, begun), limits)
         await log.compact(kept, log.next_seq)
         history = await told(as_records(kept), opening, subject, live)
     if history.state.root.phase == "new" and not history.kept:
@@ -355,7 +358,11 @@ def _next_id(old: str, known: set[str]) -> str:
 
 def _adjust(history: History, options: RunOptions) -> None:
     """Let the limits count that are given now."""
-    recorded = history.limits
-    wanted = recorded.changed_by(options)
-    if wanted.as_json() != recorded.as_json():
+    wanted = history.limits.changed_by(options)
+    if not same(wanted, history.limits):
         history.change_limits(wanted, history.at)
+
+
+def same(one: Limits, other: Limits) -> bool:
+    """Say whether two limits are equal."""
+    return one.as_json() == other.as_json()

@@ -19,7 +19,7 @@ from .run import Run
 from .task import Mapped, Task, is_mapped, is_task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from contextvars import Token
     from os import PathLike
     from types import TracebackType
@@ -289,7 +289,11 @@ class Workflow(Drawn):
     @property
     def templates(self) -> Mapping[str, Definition]:
         """The definitions that belong to the workflow, those that are no nodes of its graph included."""
-        return {task.definition.id: task.definition for task in self._ids.values()}
+        known = {task.definition.id: task.definition for task in self._ids.values()}
+        for task in _parts_of(self._items.values()):
+            inner = task.task if is_mapped(task) else task
+            known.setdefault(inner.definition.id, inner.definition)
+        return known
 
     def get_result(self, task_id: str, default: Any = None) -> Any:
         """Give a task's result: of the current run inside a task, else of the last finished run."""
@@ -331,9 +335,13 @@ def workflow(name: str) -> Workflow:
     return Workflow(name)
 
 
-def _tasks_in(expressions: Any) -> set[int]:
+def _tasks_in(expressions: Iterable[Expression]) -> set[int]:
     """Collect the identities of the tasks that stand in some expressions."""
-    found: set[int] = set()
+    return {id(part) for part in _parts_of(expressions) if is_task(part)}
+
+
+def _parts_of(expressions: Iterable[Expression]) -> Iterator[Task[Any, Any] | Mapped[Any]]:
+    """Go through the tasks and maps that stand in some expressions."""
     stack = list(expressions)
     while stack:
         item = stack.pop()
@@ -341,9 +349,8 @@ def _tasks_in(expressions: Any) -> set[int]:
             stack.extend(item.parts)
         elif isinstance(item, Group):
             stack.extend(item.members)
-        elif is_task(item):
-            found.add(id(item))
-    return found
+        elif is_task(item) or is_mapped(item):
+            yield item
 
 
 async def _run_alone(expression: Expression) -> Any:

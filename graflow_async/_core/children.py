@@ -121,6 +121,8 @@ class Children(Endings):
             instance.attempt = 1
         if instance.steps is not None:
             instance.steps = None
+        if instance.named is not None:
+            instance.named = None
         instance.data = None if data is SAME else data
         instance.face = None
         state = self.state
@@ -211,6 +213,8 @@ class Children(Endings):
         instance.upstream = upstream
         instance.gates = self.gates_for(task, task.definition.kind)
         instance.awaits_arguments = child.awaits_arguments
+        if not child.number and parent is not None:
+            instance.ordinal = parent.name_child(task_id)
         owner.open += 1
         self.state.live[instance.key] = instance
         if child.delay is None:

@@ -125,7 +125,7 @@ class Endings(Walk):
         ):
             delay = retry.delay(instance.attempt, f"{self.state.run_id}/{instance.key}/{instance.turn}")
             instance.attempt += 1
-            instance.face = None
+            instance.face = instance.named = None
             if self.observed:
                 self.out.append(Tell("retrying", instance.id, instance.scope, instance, (error, delay)))
             if delay > 0:

@@ -185,6 +185,7 @@ class Machine(Jumps):
         instance.is_swept = False
         key = self._next_key()
         scope = Scope(key, event.graph, event.name, instance, Awaited(event.handle, -key))
+        scope.about = event.about
         self.state.scopes[key] = scope
         instance.open += 1
         self.open_lap(event.graph, event.route, scope, scope, sink=scope.finals)
@@ -244,13 +245,27 @@ class Machine(Jumps):
             lap.is_unwanted = True
             self.cancel_where(lambda other: in_lap(other, lap))
         else:
-            instance = state.find(event.key)
+            instance = self._out_of_batch(event.key)
             if instance is not None:
                 if instance.open:
                     self.cancel_under(instance)
                 self.cancel(instance)
             elif event.handle is not None:
                 self.cancel_where(lambda other: goes_to(other, event.handle))
+
+    def _out_of_batch(self, key: int) -> Instance | None:
+        """Find an instance; one that waits in a batch comes out of it unbegun, and those before it begin."""
+        state = self.state
+        instance = state.live.get(key)
+        batch = state.batch_of(key) if instance is None else None
+        while batch is not None and instance is None:
+            taken = state.take(batch)
+            if taken.key == key:
+                instance = taken
+                taken.status = Status.READY
+            else:
+                self.start(taken)
+        return instance
 
     def _handle_dropped(self, event: HandleDropped) -> None:
         handle = event.handle

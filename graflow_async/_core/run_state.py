@@ -70,6 +70,8 @@ class RunState:
             key, task, task_id, batch.owner, batch.scope, batch.parent, definition.kind, batch.gates, batch.then
         )
         instance.status = RUNNING
+        if not number:
+            instance.ordinal = batch.parent.name_child(task_id)
         self.live[key] = instance
         if position == batch.last:
             del self.batches[batch.first]

@@ -46,14 +46,18 @@ class Scope:
         stop: set once the scope is to end early.
         phase: "new", "open" or "closed".
         services: opaque to the machine: what the shell needs to serve the tasks of the scope.
+        about: opaque to the machine: what the shell said of a child run when it asked for it.
+        laps: how many laps it has owned.
     """
 
     __slots__ = (
+        "about",
         "caller",
         "failures",
         "finals",
         "graph",
         "key",
+        "laps",
         "name",
         "open",
         "phase",
@@ -80,6 +84,8 @@ class Scope:
         self.stop: Stop | None = None
         self.phase = "new"
         self.services: Any = None if caller is None else caller.scope.services
+        self.about: Any = None
+        self.laps = 0
 
 
 class Lap:
@@ -96,6 +102,7 @@ class Lap:
         is_unwanted: it was cancelled as a whole.
         is_late: its owner was told to stop before it began: it belongs to a clean-up.
         is_simple: nobody waits for the lap, and nothing of it can have been cancelled but with its whole scope.
+        number: which lap of its owner it is, from 1.
         groups: join -> what is known of a group that cannot be judged by `values` alone.
     """
 
@@ -111,6 +118,7 @@ class Lap:
         "key",
         "loop_pending",
         "marks",
+        "number",
         "open",
         "owner",
         "parent",
@@ -130,6 +138,7 @@ class Lap:
         self.owner = owner
         self.scope = scope
         self.parent = parent
+        owner.laps = self.number = owner.laps + 1
         self.pending = route.expected.copy()
         self.marks = bytearray(len(self.pending))
         self.values: dict[int, Any] = {}
@@ -191,6 +200,9 @@ class Instance:
         face: its context, made when somebody asks for it.
         awaits_arguments: whether handles among its arguments have to be awaited first.
         calls_run: whether calling a task in its body runs the task.
+        laps: how many laps it has owned.
+        ordinal: which of the children with its id, of the same parent, it is, where several may have it; else 0.
+        named: how many children have had an id of their own.
         is_swept: everything under it was told to stop, too.
         doomed: it was told to stop.
     """
@@ -226,6 +238,16 @@ class Instance:
     calls_run = False
     awaits_arguments = False
     is_swept = False
+    laps = 0
+    ordinal = 0
+    named: dict[str, int] | None = None
+
+    def name_child(self, child_id: str) -> int:
+        """Count a child that has an id of its own: another one may have it, too."""
+        if self.named is None:
+            self.named = {}
+        self.named[child_id] = self.named.get(child_id, 0) + 1
+        return self.named[child_id]
 
     def __repr__(self) -> str:
         """Show what is needed to find it in a log."""

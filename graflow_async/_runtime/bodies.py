@@ -7,25 +7,25 @@ import types
 from contextvars import copy_context
 from functools import partial
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .._core.events import Cancelled, Event
 from .._core.state import Instance
 from ..compose import Expression
 from ..current import running
 from ..definition import Definition
-from ..errors import ConfigError
+from ..errors import ConfigError, GraflowRuntimeError
 from ..plan import Plan
 from ..protocols import Clock, Executor, Job
 from ..store import MISSING, KeyValueStore
 from .binding import Binder
 from .caching import cache_key
-from .calls import ChildHandle
 from .ends import Upstream
 from .in_threads import CallingBack, InThreads, call_body
 from .isolation import as_coroutine, drive, first_step
 from .lanes import Lane
 from .ports import TaskContext
+from .recorded import Handle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
@@ -294,7 +294,18 @@ class Bodies(InThreads):
 
 async def _awaited(instance: Instance, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Await the handles among the arguments of a called child; what one raised goes on as it is."""
-    try:
-        return tuple([await a.shared_by(instance) if isinstance(a, ChildHandle) else a for a in args])
-    except Exception as error:  # noqa: BLE001  # whatever a handle raised goes on
-        raise Upstream(error) from None
+    values: list[Any] = []
+    for given in args:
+        if not isinstance(given, Handle):
+            values.append(given)
+            continue
+        handle = cast("Any", given).child
+        await handle.end_for(instance)
+        if handle.cancelled():
+            message = f"{handle!r}, an argument of task {instance.id!r}, was cancelled"
+            raise Upstream(GraflowRuntimeError(message))
+        try:
+            values.append(handle.result())
+        except Exception as error:  # noqa: BLE001  # whatever a handle raised goes on
+            raise Upstream(error) from None
+    return tuple(values)

@@ -32,7 +32,9 @@ class ChildHandle(Handle[T]):
 
     is_bulk = False
 
-    def __init__(self, scheduler: Scheduler, parent: Instance, name: str, failures: list[ChildHandle[Any]]) -> None:
+    def __init__(
+        self, scheduler: Scheduler, parent: Instance | None, name: str, failures: list[ChildHandle[Any]]
+    ) -> None:
         """Stand for a child that is about to start; a failure nobody looks at ends up in `failures`.
 
         A journal gives it a `number`. `known_as` is the receiver that the machine knows: another one if the child was
@@ -128,7 +130,7 @@ class ChildHandle(Handle[T]):
             waiter = self._scheduler.loop.create_future()
             self._waiters.append(waiter)
             try:
-                await self._scheduler.park(self._parent, waiter)
+                await (waiter if self._parent is None else self._scheduler.park(self._parent, waiter))
             except asyncio.CancelledError:
                 self.cancel()
                 await self._ended()
@@ -227,7 +229,11 @@ class MapCall:
             event = Called(key, self, index, children=cast("list[Child]", items))
         else:
             event = Called(key, self, index, tasks=cast("list[tuple[Task[Any, Any], int]]", items))
-        self._scheduler.submit(event)
+        try:
+            self._scheduler.submit(event)
+        except BaseException:
+            self.pending -= len(items)
+            raise
 
     def drop(self) -> None:
         """Tell that the items are no longer wanted."""

@@ -7,6 +7,7 @@ time in seconds, `writes` what the instance has written into channels since its 
 from __future__ import annotations
 
 import pickle
+from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._core.events import (
@@ -31,35 +32,28 @@ from ..checkpointer import Kind
 from .decoding import Decoder
 from .encoding import Encoder
 from .recorded import RecordedCall
+from .retelling import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 codec = lazily("graflow_async.codec")
 
+MOST_ERRORS = 1000  # exceptions whose numbers are remembered
 Writes = list[tuple[Any, ...]] | None
 
 
-class Unsaved:
-    """Stands for the result of a task with `persist=False`."""
-
-    __slots__ = ()
-
-    def __reduce__(self) -> str:
-        """Pickle as a name, so that there is one in every process."""
-        return "UNSAVED"
-
-
-UNSAVED = Unsaved()
-
-
 class Fact(NamedTuple):
-    """What a record says: an event (None for one that says only that a body began), when, and what was written."""
+    """What a record says: an event (None for one that says only that a body began), when, and what was written.
+
+    `errors` are the numbers of a failure's exception and of those that it is made of.
+    """
 
     event: Event | None
     at: float
     writes: Writes
     begun: int | None = None
+    errors: tuple[int, ...] = ()
 
 
 class FactWriter:
@@ -69,6 +63,8 @@ class FactWriter:
         """Write with `encoder`; `name_of(key)` gives a task's id, for messages."""
         self._encoder = encoder
         self._name_of = name_of
+        self._errors: dict[int, tuple[int, BaseException]] = {}
+        self._next_error = int(time() * 1000)  # two processes that write one log must not give the same numbers
         self._rest: dict[type, Callable[[Any], tuple[Any, ...]]] = {
             RunStarted: lambda e: ("s", e.route.starts, e.route.inside),
             Cancelled: lambda e: ("a", e.key),
@@ -79,7 +75,7 @@ class FactWriter:
             HandleDropped: lambda e: ("h", encoder.handle(e.handle)),
             CancelRequested: lambda e: ("x", e.key, encoder.handle(e.handle)),
             StopRequested: lambda e: ("q", e.kind, codec.dumps_error(e.error), e.scope),
-            Failed: lambda e: ("f", e.key, codec.dumps_error(e.error), e.again),
+            Failed: lambda e: ("f", e.key, codec.dumps_error(e.error), e.again, self._numbers(e.error)),
             Completed: lambda e: ("c", e.key, e.value, encoder.wishes(e.wishes)),
             Repeated: lambda e: ("g", e.scope, e.node, e.upstream, e.known, encoder.handle(e.handle)),
             Called: self._called,
@@ -113,6 +109,19 @@ class FactWriter:
     def begun(self, key: int, at: float) -> tuple[Kind, bytes]:
         """Give the record that says that a body begins which must not begin twice."""
         return Kind.EVENT, pickle.dumps(("b", at, None, key), 5)
+
+    def _numbers(self, error: BaseException) -> list[int]:
+        """Number an exception and those that it is made of: one that passes through several bodies keeps its number."""
+        numbers: list[int] = []
+        for part in parts_of(error):
+            known = self._errors.get(id(part))
+            if known is None:
+                while len(self._errors) >= MOST_ERRORS:  # the oldest has passed by long ago
+                    del self._errors[next(iter(self._errors))]
+                known = self._errors[id(part)] = (self._next_error, part)
+                self._next_error += 1
+            numbers.append(known[0])
+        return numbers
 
     def _called(self, event: Called) -> tuple[Any, ...]:
         encoder = self._encoder
@@ -181,7 +190,8 @@ class FactReader:
         code, at, writes, *fields = content
         if code == "b":
             return Fact(None, at, None, begun=fields[0])
-        return Fact(self._rest[code](*fields), at, writes)
+        errors = tuple(fields.pop()) if code == "f" else ()
+        return Fact(self._rest[code](*fields), at, writes, errors=errors)
 
     def _started(self, starts: tuple[int, ...], inside: frozenset[int] | None) -> Event:
         return RunStarted(self._decoder.graph.route(starts, inside))

@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._core.commands import Finish
-from .._core.events import Completed, Event, Failed, StopRequested
+from .._core.events import CancelRequested, Completed, Failed, HandleDropped, StopRequested
 from .._core.run_state import RunState
-from .._core.state import Status
+from .._core.state import Instance, Status
 from ..checkpointer import Kind, Record
 from ..definition import Definition
 from ..errors import CheckpointCorruptError, CheckpointVersionError
@@ -19,7 +19,8 @@ from .encoding import NO_GRAPH, Encoder
 from .facts import Fact, FactReader, Writes
 from .fold import Fold
 from .limits import Limits, new_state
-from .retelling import Retelling, leaves
+from .recorded import RecordedHandle
+from .retelling import Retelling, parts_of
 from .snapshot import Snapshot, put_together
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class History:
         epoch: how often the run was taken over.
         at: wall time of the last fact.
         known: names of checkpoints that were taken, with their metadata.
+        handles: handles that were arguments, to be bound to the run that goes on.
         kept: results of nodes that need not run again although the workflow has changed.
     """
 
@@ -80,6 +82,8 @@ class History:
         self.shape = opening.shape
         self.limits = Limits.from_json(opening.header["limits"])
         self.decoder = Decoder(graph, templates, live, is_told_only=is_told_only)
+        self.decoder.children = self._handle_of
+        self.handles: list[RecordedHandle] = []
         self.reader = FactReader(self.decoder)
         self.fold = Fold(self._fresh())
         self.writes: list[tuple[Any, ...]] = []
@@ -90,10 +94,20 @@ class History:
         self.kept: dict[str, Any] = {}
         self.steps_before = 0
         self._is_headed = False
-        self._failures: list[tuple[int, Event, BaseException]] = []
+        self._failures: list[_Failure] = []
+        self._drops: list[tuple[int, int]] = []
 
     def _fresh(self) -> RunState:
         return new_state(self.header["run_id"], self.decoder.graph, self.header["workflow"], self.limits)
+
+    def _handle_of(self, key: int) -> RecordedHandle:
+        """Give the handle of a called child that was an argument of another one."""
+        child = self.fold.recorded.by_key(key)
+        if child is None:
+            message = f"the records of the run do not fit together: a handle of child {key}, which was not called"
+            raise CheckpointCorruptError(message)
+        self.handles.append(RecordedHandle(child))
+        return self.handles[-1]
 
     def change_limits(self, limits: Limits, at: float) -> None:
         """Let other limits count from now on."""
@@ -181,9 +195,16 @@ class History:
                 )
             stop = event.wishes.stop if event.wishes is not None else None
             if stop is not None and stop.error is not None:
-                self._failures.append((record.seq, event, stop.error))
-        elif isinstance(event, (Failed, StopRequested)):
-            self._failures.append((record.seq, event, event.error))
+                self._failures.append(_Failure(record.seq, event.key, stop.error, ()))
+        elif isinstance(event, Failed):
+            self._failures.append(_Failure(record.seq, event.key, event.error, fact.errors))
+        elif isinstance(event, StopRequested):
+            if event.scope == 0:
+                self._failures.append(_Failure(record.seq, -1, event.error, ()))
+        elif isinstance(event, HandleDropped):
+            self._drops.append((record.seq, event.handle.parent))
+        elif isinstance(event, CancelRequested):
+            self._drops.append((record.seq, self._caller_of(event.key)))
 
     def _take_writes(self, writes: Writes) -> None:
         if writes:
@@ -198,14 +219,24 @@ class History:
         return stop is not None and stop.kind in ("failed", "cancelled")
 
     def culprits(self) -> set[int]:
-        """Give the records of the facts that ended the run."""
+        """Give the records of the facts that ended the run: failures that were not caught, and what they cancelled."""
         stop = self.state.root.stop
-        ended_by = leaves(stop.error) if stop is not None else set[int]()
-        return {
-            seq
-            for seq, event, error in self._failures
-            if id(error) in ended_by or (isinstance(event, StopRequested) and event.scope == 0)
-        }
+        ended_by = {id(part) for part in parts_of(stop.error)} if stop is not None else set[int]()
+        found = [f for f in self._failures if id(f.error) in ended_by or f.key < 0]
+        numbers = {number for failure in found for number in failure.numbers}
+        found += [f for f in self._failures if f.numbers and f.numbers[0] in numbers]
+        first = min((failure.seq for failure in found), default=0)
+        failed = {failure.key for failure in found}
+        return {f.seq for f in found} | {seq for seq, caller in self._drops if seq > first and caller in failed}
+
+    def _caller_of(self, key: int) -> int:
+        """Give the key of the instance that has called a child; -1 if it is not known."""
+        state = self.state
+        scope, lap, instance = state.scopes.get(key), state.laps.get(key), state.live.get(key)
+        caller = scope.caller if scope is not None else lap.parent if lap is not None else None
+        if instance is not None and isinstance(instance.owner, Instance):
+            caller = instance.owner
+        return -1 if caller is None else caller.key
 
     def encoder(self, templates: Mapping[str, Definition], emit: Callable[[int, bytes], None]) -> Encoder:
         """Make an encoder that goes on where the records end: it knows every number that was given."""
@@ -275,12 +306,24 @@ class History:
         ]
 
 
-def retell(records: list[Record], new: Callable[[], History]) -> list[tuple[int, bytes]]:
+class _Failure(NamedTuple):
+    """A fact that may have ended a run: its record, whose it was (-1: the run's own), and the numbers of its errors."""
+
+    seq: int
+    key: int
+    error: BaseException
+    numbers: tuple[int, ...]
+
+
+def retell(
+    records: list[Record], new: Callable[[], History], limits: tuple[int, bytes] | None
+) -> list[tuple[int, bytes]]:
     """Tell the story of a run that failed without the facts that ended it; give the records that are left of it.
 
     Args:
         records: all records of the run.
         new: makes a fresh history of the run.
+        limits: a record that says which limits count from the beginning, if they are others now.
     """
     first, was, now = new(), new(), new()
     first.tell(records)
@@ -295,6 +338,10 @@ def retell(records: list[Record], new: Callable[[], History]) -> list[tuple[int,
                 story = Retelling(was.fold, now.fold)
             if record.kind != Kind.FINISHED:
                 kept.append((record.kind, record.payload))
+            if limits is not None and record.kind == Kind.GRAPH:
+                kept.append(limits)
+                now.learn(Record(record.seq, *limits))
+                limits = None
             continue
         payload = now.renumbered(record, story.key)
         if record.kind == Kind.STEP:

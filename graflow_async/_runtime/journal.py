@@ -16,8 +16,9 @@ from ..current import running
 from ..errors import GraflowError
 from ..protocols import Clock
 from .encoding import Encoder
-from .facts import UNSAVED, FactWriter
+from .facts import FactWriter
 from .limits import Limits
+from .recorded import UNSAVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping

@@ -123,6 +123,7 @@ class Lanes:
         self.queue: deque[Instance | Batch] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._runnable = 0
+        self._is_closed = False
         self._burst = 1
         self._returned = Returned()
         self._idle: asyncio.Future[None] | None = None
@@ -149,6 +150,9 @@ class Lanes:
         if instance.doomed:
             lane.cancel()
             self._watch(instance.key)
+        if self._is_closed:
+            self.abandon(lane)
+            lane.cancel()
         if self._runnable == 0 and self.queue:
             self._spawn(self._burst)
             self._burst = min(self._burst * 2, MAX_BURST)
@@ -165,6 +169,14 @@ class Lanes:
             del self.busy[instance.key]
             if instance.gates:
                 self._forget(instance.key)
+
+    def close(self) -> None:
+        """Let nothing begin any more, cancel what has begun, and stop waiting for it."""
+        self._is_closed = True
+        self.queue.clear()
+        for seat in list(self.busy.values()):
+            self.abandon(seat)
+            seat.cancel()
 
     def abandon(self, lane: Seat) -> None:
         """Stop waiting for a lane whose body will not end."""

@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pickle = lazily("pickle")
+
+
+class Unsaved:
+    """Stands for the result of a task with `persist=False`."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> str:
+        """Pickle as a name, so that there is one in every process."""
+        return "UNSAVED"
+
+
+UNSAVED = Unsaved()
 T = TypeVar("T")
 Identity = tuple[Any, ...]
 """What a child is known by within its parent: ("task", id), ("walk", ids of its nodes) or ("run", name, number)."""
@@ -36,7 +49,7 @@ class RecordedChild:
         call: the receiver that the machine knows.
     """
 
-    __slots__ = ("_index", "_receiver", "arguments", "call", "identity", "key", "kind", "value")
+    __slots__ = ("_receivers", "arguments", "call", "identity", "key", "kind", "value")
 
     def __init__(self, key: int, identity: Identity, arguments: Any, call: RecordedCall) -> None:
         """Begin as one that has not ended."""
@@ -46,20 +59,46 @@ class RecordedChild:
         self.call = call
         self.kind = ""
         self.value: Any = None
-        self._receiver: Any = None
-        self._index = 0
+        self._receivers: list[tuple[Any, int]] = []
 
     def give_to(self, receiver: Any, index: int) -> None:
         """Let a receiver (with `deliver(index, kind, value)`) have the end, at once if it is known."""
-        self._receiver, self._index = receiver, index
         if self.kind:
             receiver.deliver(index, self.kind, self.value)
+        else:
+            self._receivers.append((receiver, index))
 
     def end(self, kind: str, value: Any) -> None:
         """Take the end."""
         self.kind, self.value = kind, value
-        if self._receiver is not None:
-            self._receiver.deliver(self._index, kind, value)
+        receivers, self._receivers = self._receivers, []
+        for receiver, index in receivers:
+            receiver.deliver(index, kind, value)
+
+
+class RecordedHandle(Handle[Any]):
+    """A handle that was an argument of a recorded child; `bind` makes it one that can be awaited.
+
+    Attributes:
+        key: of the child that it stands for.
+    """
+
+    def __init__(self, of: RecordedChild) -> None:
+        """Stand for a recorded child."""
+        self.key = of.key
+        self._of = of
+        self._bound: Any = None
+
+    @property
+    def child(self) -> Any:
+        """The handle that can be awaited; before there is one, this one."""
+        return self if self._bound is None else self._bound
+
+    def bind(self, handle: Any) -> None:
+        """Let a handle of the run that goes on have the child's end."""
+        handle.key, handle.known_as = self._of.key, self._of.call
+        self._bound = handle
+        self._of.give_to(handle, 0)
 
 
 class RecordedCall:
@@ -68,13 +107,15 @@ class RecordedCall:
     Attributes:
         number: of the receiver, in the journal.
         is_bulk: whether it belonged to a map.
+        parent: key of the instance that called them.
         children: position -> child.
     """
 
-    __slots__ = ("children", "is_bulk", "number")
+    __slots__ = ("children", "is_bulk", "number", "parent")
 
     def __init__(self, number: int, *, is_bulk: bool) -> None:
         """Begin without children."""
+        self.parent = -1
         self.number: int | None = number
         self.is_bulk = is_bulk
         self.children: dict[int, RecordedChild] = {}
@@ -112,12 +153,12 @@ class Recorded:
         return parent in self._of
 
     def claim(self, parent: int, identity: Identity, arguments: Any) -> RecordedChild | None:
-        """Take the child with that identity and equal arguments, if it has a value or may still get one."""
+        """Take the child with that identity and equal arguments; not one that was cancelled, or whose value is lost."""
         waiting = self._of.get(parent, {}).get(identity)
         if not waiting:
             return None
         for child in waiting:
-            if child.kind in ("", "value") and _equal(child.arguments, arguments):
+            if child.kind != "cancelled" and child.value is not UNSAVED and _equal(child.arguments, arguments):
                 waiting.remove(child)
                 return child
         return None

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._core.commands import Command, Finish, Resume
-from .._core.events import Cancelled, CancelRequested, Completed, Event, Failed, Taken
+from .._core.events import Called, Cancelled, CancelRequested, Completed, Event, Failed, RunCalled, Taken
 from .._core.machine import Machine
 from .._core.run_state import RunState
 from .._core.state import Batch, Instance
 from .._core.wishes import Wishes
 from .._lazy import lazily
-from ..errors import CheckpointWriteError, NotSerializableError
+from ..errors import CheckpointWriteError, GraflowRuntimeError, NotSerializableError
 from .journal import ENDS, Journal
 from .recorded import Recorded
 from .scheduler import Scheduler
@@ -70,19 +70,13 @@ class JournaledScheduler(Scheduler):
             NotSerializableError: what a body asks for cannot be written; the fact did not happen.
         """
         if self.done.done():
-            super().submit(event)
+            self._refuse(event)
             return
         if self.recorded and isinstance(event, ENDS):
             self._drop_unclaimed(event.key)
         try:
             record = self.journal.encode(event)
-        except NotSerializableError as error:
-            if not isinstance(event, Completed):
-                raise
-            self.submit(Failed(event.key, error, again=False))
-            return
-        name = self.state.live[event.key].id if self._asked and isinstance(event, Completed) else ""
-        try:
+            name = self.state.live[event.key].id if self._asked and isinstance(event, Completed) else ""
             if self._noting.taken:
                 self._tell_taken(event)
             commands = self.machine.apply(event)
@@ -92,11 +86,29 @@ class JournaledScheduler(Scheduler):
             if self._asked and isinstance(event, ENDS):
                 self._save_asked(event, name)
             self._go_on(commands)
+        except NotSerializableError as error:
+            if not isinstance(event, Completed):
+                raise
+            self.submit(Failed(event.key, error, again=False))
         except CheckpointWriteError as error:
             self._fail(error)
+            self._refuse(event)
         except Exception as error:
             self.crash(error)
             raise
+
+    def _refuse(self, event: Event) -> None:
+        """Let nothing happen any more; a body that asks for children has to hear of it, or it would wait for ever.
+
+        Raises:
+            CheckpointWriteError: the journal could not be written.
+            GraflowRuntimeError: the run has ended.
+        """
+        if isinstance(event, (Called, RunCalled)):
+            ended_by = self.done.result().error
+            if isinstance(ended_by, CheckpointWriteError):
+                raise ended_by
+            raise GraflowRuntimeError(f"run {self.state.run_id} has ended: it takes no more children")
 
     def completed(self, instance: Instance, value: Any, wishes: Wishes | None) -> None:
         """Submit the commonest fact of all."""
@@ -182,7 +194,7 @@ class JournaledScheduler(Scheduler):
         """End the run: it must not carry on unrecorded."""
         if not self.done.done():
             self.done.set_result(Finish("failed", None, error))
-        self.cancel_lanes()
+        self.lanes.close()
 
     def again(self, work: Instance | Batch) -> None:
         """Run what was under way when a recorded run stopped."""

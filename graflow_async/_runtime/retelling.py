@@ -7,7 +7,7 @@ are paired, so that later facts find theirs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .._core.events import Cancelled, CancelRequested, Event, Repeated, StopRequested, Taken, TimerFired
 from .._core.run_state import RunState
@@ -19,18 +19,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def leaves(error: BaseException | None) -> set[int]:
-    """Collect the identities of the exceptions that an error is made of."""
-    found: set[int] = set()
+def parts_of(error: BaseException | None) -> list[BaseException]:
+    """List an exception and those that it is made of: causes, members of a group, failures of a group of tasks."""
+    found: list[BaseException] = []
+    seen: set[int] = set()
     stack = [error]
     while stack:
         current = stack.pop()
-        if current is None or id(current) in found:
+        if current is None or id(current) in seen:
             continue
-        found.add(id(current))
+        seen.add(id(current))
+        found.append(current)
         if isinstance(current, ParallelGroupError):
             stack.extend(current.failed.values())
+        if isinstance(current, BaseExceptionGroup):
+            stack.extend(cast("tuple[BaseException, ...]", current.exceptions))
         stack.append(current.__cause__)
+        if not current.__suppress_context__:
+            stack.append(current.__context__)
     return found
 
 

@@ -106,7 +106,7 @@ class Scheduler:
         failure.__cause__ = error
         if not self.done.done():
             self.done.set_result(Finish("failed", None, failure))
-        self.cancel_lanes()
+        self.lanes.close()
 
     async def park(self, instance: Instance, future: asyncio.Future[Any]) -> Any:
         """Await something on behalf of a body; while it waits, the body holds no slot."""
@@ -180,12 +180,6 @@ class Scheduler:
     def forget(self, key: int) -> None:
         """Forget the waits of an attempt that has ended."""
         self._waits.pop(key, None)
-
-    def cancel_lanes(self) -> None:
-        """Cancel every busy lane and stop waiting for it."""
-        for lane in list(self.lanes.busy.values()):
-            self.lanes.abandon(lane)
-            lane.cancel()
 
     def close(self) -> None:
         """Forget timers."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .._core.events import Repeated
 from .._core.run_state import RunState
 from .._core.state import FIRED, Batch, Instance, Lap, PartOf, Scope
-from .facts import UNSAVED
+from .recorded import UNSAVED
 from .scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -45,13 +45,17 @@ async def run_again(scheduler: Scheduler) -> None:
     """
     state = scheduler.state
     laps = list(_laps(state))
+    wanted = {name for scope in (state.root, *state.scopes.values()) for name in _asked_for(scope, laps)}
     for scope in (state.root, *state.scopes.values()):
-        for number in _needed(scope, [lap for lap in laps if lap.scope is scope]):
+        for number in _needed(scope, [lap for lap in laps if lap.scope is scope], wanted):
             value = await _repeat(scheduler, scope, number)
             _put(scope, laps, number, value)
     for scope in (state.root, *state.scopes.values()):
         for name in [name for name, value in scope.results.items() if value is UNSAVED]:
             del scope.results[name]
+    for lap in laps:
+        for number in [number for number, value in lap.values.items() if value is UNSAVED]:
+            del lap.values[number]
     for instance in state.live.values():
         for name in [name for name, value in (instance.own or {}).items() if value is UNSAVED]:
             (instance.own or {}).pop(name)
@@ -68,14 +72,26 @@ async def _repeat(scheduler: Scheduler, scope: Scope, number: int) -> Any:
     return await future
 
 
-def _needed(scope: Scope, laps: list[Lap]) -> list[int]:
+def _asked_for(scope: Scope, laps: list[Lap]) -> Iterator[str]:
+    """Name the parameters of the nodes that have yet to run: they may ask for results by these names."""
+    for number, node in enumerate(scope.graph.table):
+        if node.task is not None and _is_open(scope, laps, number):
+            for parameter in node.task.definition.plan.parameters:
+                yield parameter.name
+
+
+def _needed(scope: Scope, laps: list[Lap], wanted: set[str]) -> list[int]:
     """List the nodes of a scope whose results are needed, those first on which others depend."""
     graph = scope.graph
     found: set[int] = set()
     for number, node in enumerate(graph.table):
         if node.task is None or not _is_lost(scope, laps, number):
             continue
-        if node.id in scope.finals or any(_is_open(scope, laps, after) for after in graph.successors_of[number]):
+        if (
+            node.id in scope.finals
+            or node.id in wanted
+            or any(_is_open(scope, laps, after) for after in graph.successors_of[number])
+        ):
             found.add(number)
     for number in list(found):  # what comes before it is needed to run it
         found.update(n for n in graph.ancestors(number) if _is_lost(scope, laps, n) and graph.table[n].task is not None)
