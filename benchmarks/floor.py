@@ -10,80 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from benchmarks.counted import Body, CountedGraph, Held
+from benchmarks.journal_floor import SCENARIOS as JOURNAL_SCENARIOS
 from benchmarks.probes import Heartbeat, Sample, Tally, memory_bytes
 from benchmarks.windows import map_memory, map_memory_async
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
 
 MIXED_THREADS = 6
 SLEEP = 0.01
 SHORT_SLEEP = 0.001
 LAYERS = 20
-
-Body = Callable[[int], Awaitable[object]]
-
-
-class Held:
-    """Starts tasks and holds them until they are done."""
-
-    __slots__ = ("_loop", "_tasks")
-
-    def __init__(self) -> None:
-        """Hold nothing yet."""
-        self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def start(self, coro: Coroutine[Any, Any, None]) -> None:
-        """Start a task."""
-        task = self._loop.create_task(coro)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-class CountedGraph:
-    """Runs numbered bodies by in-degree counters; the numbers in `joins` are barriers, which have no body."""
-
-    __slots__ = ("_body", "_done", "_held", "_loop", "_open", "indegree", "joins", "results", "successors")
-
-    def __init__(
-        self, body: Body, successors: dict[int, list[int]], indegree: list[int], joins: frozenset[int] = frozenset()
-    ) -> None:
-        """Prepare a graph whose node `i` runs `body(i)`."""
-        self._body = body
-        self._loop = asyncio.get_running_loop()
-        self._held = Held()
-        self._done = self._loop.create_future()
-        self._open = len(indegree) - len(joins)
-        self.successors = successors
-        self.indegree = indegree
-        self.joins = joins
-        self.results: dict[int, object] = {}
-
-    async def _run(self, node: int) -> None:
-        self.results[node] = await self._body(node)
-        self._release(node)
-        self._open -= 1
-        if not self._open:
-            self._done.set_result(None)
-
-    def _release(self, node: int) -> None:
-        indegree = self.indegree
-        for successor in self.successors.get(node, ()):
-            indegree[successor] -= 1
-            if indegree[successor]:
-                continue
-            if successor in self.joins:
-                self._release(successor)
-            else:
-                self._held.start(self._run(successor))
-
-    async def run(self) -> None:
-        """Start every root and wait until all nodes have run."""
-        for node in [node for node, count in enumerate(self.indegree) if not count]:
-            self._held.start(self._run(node))
-        await self._done
 
 
 class FanOut:
@@ -357,6 +298,7 @@ SCENARIOS: dict[str, Callable[[int], Coroutine[Any, Any, Sample]]] = {
     "memory.finished": memory_finished,
     "memory.sleeping": memory_sleeping,
     "memory.loop": memory_loop,
+    **JOURNAL_SCENARIOS,
 }
 
 IMPORT = "import asyncio"

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.floor import LAYERS, MIXED_THREADS, SHORT_SLEEP, SLEEP, loop_warm_up, sleeping_seconds
+from benchmarks.journal_ours import SCENARIOS as JOURNAL_SCENARIOS
 from benchmarks.probes import Heartbeat, Sample, Tally, memory_bytes
 from benchmarks.windows import BOUND, async_parcels, parcels
 from graflow_async import Task, TaskExecutionContext, Workflow, chain, parallel, task
@@ -305,6 +306,7 @@ SCENARIOS: dict[str, Callable[[int], Coroutine[Any, Any, Sample]]] = {
     "memory.finished": memory_finished,
     "memory.sleeping": memory_sleeping,
     "memory.loop": memory_loop,
+    **JOURNAL_SCENARIOS,
 }
 
 IMPORT = "import graflow_async"

@@ -26,6 +26,8 @@ class Case:
     per_body: bool = True
 
 
+CKPT_SIZES = (50, 200, 1_000)
+
 CASES = (
     Case(
         "fanout", "one task makes N children at run time, then a successor", (1_000, 10_000, 100_000), (1_000, 10_000)
@@ -58,6 +60,17 @@ CASES = (
         "memory",
     ),
     Case("map.memory.aio", "the same over an async generator", (100_000,), (100_000,), "memory"),
+    Case("ckpt", "N steps in a row with a journal that survives a kill", CKPT_SIZES, CKPT_SIZES),
+    Case("ckpt.sync", "the same with a journal that survives a power cut, an fsync per step", CKPT_SIZES, CKPT_SIZES),
+    Case("ckpt.fan", "N children of one task, all on disk, against an fsync per child", (1_000,), (1_000,)),
+    Case(
+        "ckpt.lag",
+        "largest gap of a heartbeat, N records, 64 at once, fsync takes 50 ms",
+        (5_000,),
+        (5_000,),
+        per_body=False,
+    ),
+    Case("ckpt.fold", "a journal of N records, read and told", (100_000,), (100_000,), per_body=False),
     Case("memory.finished", "bytes per finished child of a run that goes on", (100_000,), (20_000,), "memory"),
     Case("memory.sleeping", "bytes per task asleep", (10_000,), (10_000,), "memory"),
     Case("memory.loop", "bytes kept per iteration", (100_000,), (50_000,), "memory"),
@@ -90,6 +103,12 @@ MUSTS = {
     "import": Must(1.5),
     "cold": Must(1.3),
     "cold.peak": Must(28.0),
+    "ckpt": Must(1.25, CKPT_SIZES),
+    "ckpt.sync": Must(1.2, CKPT_SIZES),
+    "ckpt.bytes": Must(300.0, CKPT_SIZES),
+    "ckpt.fan": Must(0.15, (1_000,)),
+    "ckpt.lag": Must(30.0, (5_000,)),
+    "ckpt.fold": Must(3_000.0, (100_000,)),
     "memory.finished": Must(800.0),
     "memory.finished.peak": Must(800.0),
     "memory.sleeping": Must(3_500.0),
@@ -106,6 +125,8 @@ def rounds_for(case: Case, size: int, *, quick: bool) -> int:
     if case.where == "process":
         return 5 if quick else 15
     if case.where == "memory":
+        return 1 if quick else 3
+    if case.name == "ckpt.lag":
         return 1 if quick else 3
     if size > 20_000:
         return 3

@@ -109,11 +109,19 @@ def measures_of(case: Case, size: int, samples: dict[str, list[Sample]]) -> list
             _measure(name, size, "ms", ABSOLUTE, samples, lambda sample: sample["gap"] * 1e3),
             _measure(f"{name}.beyond", size, "ms", ABSOLUTE, samples, lambda s: (s["gap"] - s["body"]) * 1e3),
         ]
+    if name == "ckpt.lag":
+        return [_measure(name, size, "ms", ABSOLUTE, samples, lambda sample: sample["gap"] * 1e3)]
+    if name == "ckpt.fold":
+        return [_measure(name, size, "ms", ABSOLUTE, samples, lambda sample: sample["seconds"] * 1e3)]
     scale, unit = (1e6 / size, "µs/task") if case.per_body else (1e3, "ms")
     rows = [_measure(name, size, unit, RATIO, samples, lambda sample: sample["seconds"] * scale)]
     _with_build(rows[0], size, samples)
     if name.startswith("mixed"):
         rows.append(_measure(f"{name}.lag", size, "ms", ABSOLUTE, samples, lambda sample: sample["lag"] * 1e3))
+    if name in ("ckpt", "ckpt.sync"):
+        rows.append(_measure(f"{name}.open", size, "ms", ABSOLUTE, samples, lambda sample: sample["open"] * 1e3))
+    if name == "ckpt":
+        rows.append(_measure(f"{name}.bytes", size, "B", ABSOLUTE, samples, _rounded_bytes("bytes")))
     if name == "cold":
         rows.append(_measure(f"{name}.peak", size, "MB", ABSOLUTE, samples, lambda sample: sample["peak"] / 1e6))
     return rows

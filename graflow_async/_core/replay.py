@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..errors import text_of
 from .commands import Command
 from .events import Event, Taken
 from .gate import Gate
@@ -69,7 +70,7 @@ def digest(state: RunState) -> dict[str, Any]:
     """Give what two states have to agree on to be the same."""
     return {
         "results": state.root.results,
-        "failures": {name: repr(error) for name, error in state.root.failures.items()},
+        "failures": {n: f"{type(error).__name__}: {text_of(error)}" for n, error in state.root.failures.items()},
         "finals": state.root.finals,
         "live": {k: (i.id, i.status, i.turn, i.attempt, i.open) for k, i in state.live.items()},
         "waiting": {k: (len(b.tasks), b.taken) for k, b in state.batches.items()},

@@ -33,7 +33,8 @@ def parts_of(error: BaseException | None) -> list[BaseException]:
         if isinstance(current, ParallelGroupError):
             stack.extend(current.failed.values())
         if isinstance(current, BaseExceptionGroup):
-            stack.extend(cast("tuple[BaseException, ...]", current.exceptions))
+            group = cast("BaseExceptionGroup[BaseException]", current)
+            stack.extend(group.exceptions)
         stack.append(current.__cause__)
         if not current.__suppress_context__:
             stack.append(current.__context__)

@@ -1,7 +1,8 @@
 """Every run keeps a journal, and after every record the story is told again: it has to come to the machine's own state.
 
-For `pytest --shadow`: whatever the ordinary suite does with a run, a process that dies at any record would be resumed from
-exactly the state that the run was in. Values stay in memory as they are, so that tests need not return what can be pickled.
+For `pytest --shadow`: whatever the ordinary suite does with a run, a process that dies at any record would be resumed
+from exactly the state that the run was in. Values stay in memory as they are, so that tests need not return what can be
+pickled.
 """
 
 from __future__ import annotations

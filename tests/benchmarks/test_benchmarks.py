@@ -222,6 +222,59 @@ def test_a_map_over_a_long_input_is_measured_in_megabytes():
     assert (row.unit, row.value, row.verdict) == ("MB", 21.0, "missed")
 
 
+def test_steps_with_a_journal_have_rows_for_opening_and_for_bytes():
+    """What a run pays once for its journal, and what a step leaves in it, stand apart from the cost of a step."""
+    plain, synced = [case for case in CASES if case.name in {"ckpt", "ckpt.sync"}]
+    sample = {"seconds": 0.002, "open": 0.004, "bytes": 301.0}
+    samples = {FLOOR: [{"seconds": 0.001, "open": 0.001, "bytes": 60.0}], OURS: [sample]}
+    rows = measures_of(plain, 200, samples)
+    apply_musts(rows, {}, every_size=False)
+    assert [(row.key, row.unit, row.value, row.verdict) for row in rows] == [
+        ("ckpt", "µs/task", 2.0, "missed"),
+        ("ckpt.open", "ms", 4.0, ""),
+        ("ckpt.bytes", "B", 301.0, "missed"),
+    ]
+    assert [row.key for row in measures_of(synced, 200, samples)] == ["ckpt.sync", "ckpt.sync.open"]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "sample", "value"),
+    [
+        pytest.param("ckpt.lag", 5_000, {"seconds": 4.0, "gap": 0.031}, 31.0, id="lag"),
+        pytest.param("ckpt.fold", 100_000, {"seconds": 3.5}, 3_500.0, id="fold"),
+    ],
+)
+def test_limits_in_milliseconds_judge_our_own_figure(name: str, size: int, sample: dict[str, float], value: float):
+    """The loop's gap and the time to tell a journal are bounded as such, however long the floor takes."""
+    (case,) = [case for case in CASES if case.name == name]
+    (row,) = measures_of(case, size, {FLOOR: [{"seconds": 9.0, "gap": 9.0}], OURS: [sample]})
+    apply_musts([row], {}, every_size=False)
+    assert (row.unit, row.verdict) == ("ms", "missed")
+    assert row.value == pytest.approx(value)
+
+
+def test_checkpoints_are_a_family():
+    """`--only ckpt` measures everything about journals, and a member can be asked for alone."""
+    family = [case.name for case in find_cases(["ckpt"])]
+    assert family == ["ckpt", "ckpt.sync", "ckpt.fan", "ckpt.lag", "ckpt.fold"]
+    assert [case.name for case in find_cases(["ckpt.fan"])] == ["ckpt.fan"]
+
+
+def test_runs_with_a_journal_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Journals go where TMPDIR says and are gone afterwards; nothing is written to the home directory."""
+    home, place = tmp_path / "home", tmp_path / "place"
+    home.mkdir()
+    place.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.delenv("GRAFLOW_SECRET_KEY", raising=False)
+    done = run_benchmarks("--only", "ckpt", "--n", "20", "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    assert "failed" not in done.stdout
+    assert list(home.iterdir()) == []
+    assert list(place.iterdir()) == []
+
+
 def test_musts_count_at_their_sizes_and_at_sizes_the_user_chose():
     """A must made for N = 10,000 does not judge other sizes, unless the sizes were given by hand."""
     row = ratio_row("loop", 123, 9.0)

@@ -101,6 +101,7 @@ async def test_a_small_record_is_written_on_the_loop(opened):
 
 async def test_a_slow_write_is_the_last_one_on_the_loop(opened, caplog):
     """One write of more than 5 ms moves the log to the thread for good, with one line in the log."""
+    caplog.set_level(logging.INFO, "graflow_async.checkpoint")
     disk = ClockedDisk()
     log = await opened(disk)
     disk.takes = 0.006
@@ -112,11 +113,12 @@ async def test_a_slow_write_is_the_last_one_on_the_loop(opened, caplog):
         assert not log.push()
         await log.flush()
     assert disk.on_loop == ["write"]
-    assert [(r.name, r.levelno) for r in caplog.records] == [("graflow_async.checkpoint", logging.WARNING)]
+    assert [(r.name, r.levelno) for r in caplog.records] == [("graflow_async.checkpoint", logging.INFO)]
 
 
 async def test_fast_syncs_move_to_the_loop_and_a_slow_one_moves_them_back(opened, caplog):
     """Eight quick syncs in the thread earn the loop's trust, one slow one on the loop ends it for good."""
+    caplog.set_level(logging.INFO, "graflow_async.checkpoint")
     disk = ClockedDisk()
     log = await opened(disk)
 

@@ -127,7 +127,7 @@ def test_idempotency_keys_stay_the_same(name: str):
 
 SHARED = {
     f"{name} turn 1" for name in ("item_1", "item_2", "item_3", "twice_1", "twice_2", "item", "opens", "closes")
-} | {f"{name} turn 1" for name in ("grown", "tool", "between", "x", "y", "agent", "back", "twice")}
+} | {f"{name} turn 1" for name in ("grown", "tool", "between", "x", "y", "agent", "back", "twice", "aside", "end")}
 """Ids that several parents, passes or child runs use."""
 
 

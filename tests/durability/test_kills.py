@@ -57,7 +57,7 @@ def test_killed_a_few_times(tmp_path: Path):
     assert sums["kills"] >= 12
 
 
-@pytest.mark.chaos
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_killed_two_hundred_times(seed: int, tmp_path: Path):
@@ -66,7 +66,7 @@ def test_killed_two_hundred_times(seed: int, tmp_path: Path):
     print(f"seed {seed}: {sums}")  # noqa: T201  # seeds are told
 
 
-@pytest.mark.chaos
+@pytest.mark.long
 @pytest.mark.slow
 def test_killed_with_fsync(tmp_path: Path):
     """The same where each record waits for the disk."""
