@@ -12,15 +12,18 @@ from typing import Any
 class LazyModule:
     """Stands for a module; the first attribute that is asked for loads it."""
 
-    __slots__ = ("_name",)
+    __slots__ = ("_module", "_name")
 
     def __init__(self, name: str) -> None:
         """Keep the full name of the module."""
         self._name = name
+        self._module: Any = None
 
     def __getattr__(self, attribute: str) -> Any:
         """Give something of the module."""
-        return getattr(import_module(self._name), attribute)
+        if self._module is None:
+            self._module = import_module(self._name)
+        return getattr(self._module, attribute)
 
 
 def lazily(name: str) -> Any:

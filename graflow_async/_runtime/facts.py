@@ -1,7 +1,8 @@
 """Facts of the machine as records, and back. Written so that the commonest one, a body that returned, costs least.
 
-A payload is a pickled tuple. DONE is `(key, at, value)`; EVENT is `(code, at, ...)`, with the codes below. `at` is wall
-time in seconds, `writes` what the instance has written into channels since its last record.
+A payload is a pickled tuple. DONE is `(key, at, value)`, with the writes behind it if there are any; EVENT is
+`(code, at, writes, ...)`, with the codes below. `at` is wall time in seconds, `writes` what the instance has written
+into channels since its last record.
 """
 
 from __future__ import annotations
@@ -88,15 +89,25 @@ class FactWriter:
         Raises:
             NotSerializableError: a value in it cannot be pickled; the message names the task and the part at fault.
         """
-        done: Any = event
-        if done.__class__ is Completed and done.wishes is None and writes is None:
-            content = (done.key, at, done.value)
-            try:
-                return Kind.DONE, pickle.dumps(content, 5)
-            except Exception:  # noqa: BLE001  # a user's object may raise anything
-                return Kind.DONE, self._encoder.dumps_slowly(content, self._what(event), part=2)
+        if isinstance(event, Completed) and event.wishes is None:
+            return self.done(event.key, at, event.value, writes)
         code, *fields = self._rest[event.__class__](event)
         return Kind.EVENT, self._encoder.dumps((code, at, writes, *fields), self._what(event))
+
+    def done(self, key: int, at: float, value: Any, writes: Writes) -> tuple[Kind, bytes]:
+        """Give the record of a body that has returned and wishes nothing.
+
+        Raises:
+            NotSerializableError: the value, or one that was written, cannot be pickled.
+        """
+        content = (key, at, value) if writes is None else (key, at, value, writes)
+        try:
+            return Kind.DONE, pickle.dumps(content, 5)
+        except Exception:  # noqa: BLE001  # a user's object may raise anything
+            what = f"the result of task {self._name_of(key)!r}"
+            if writes is None:
+                return Kind.DONE, self._encoder.dumps_slowly(content, what, part=2)
+            return Kind.DONE, self._encoder.dumps_slowly(content, f"{what}, or what it writes into channels,")
 
     def step(self, key: int, at: float, name: Any, value: Any, writes: Writes) -> tuple[Kind, bytes]:
         """Give the record of a step's value, or of the end of a sleep.
@@ -186,7 +197,7 @@ class FactReader:
         """
         content = self._decoder.loads(payload)
         if kind == Kind.DONE:
-            return Fact(Completed(content[0], content[2]), content[1], None)
+            return Fact(Completed(content[0], content[2]), content[1], content[3] if len(content) > 3 else None)
         code, at, writes, *fields = content
         if code == "b":
             return Fact(None, at, None, begun=fields[0])

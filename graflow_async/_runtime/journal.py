@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.events import Cancelled, Completed, Event, Failed
 from .._core.run_state import RunState
+from .._core.state import Instance
 from ..checkpointer import Kind, Log
 from ..current import running
 from ..errors import GraflowError
 from ..protocols import Clock
 from .encoding import Encoder
 from .facts import FactWriter
+from .lanes import Lanes
 from .limits import Limits
 from .recorded import UNSAVED
 
@@ -56,6 +58,7 @@ class Journal:
         self.durability = durability
         self.state = state
         self._clock = clock
+        self._now = clock.time
         self._encoder = new_encoder(self._emit)
         self._facts = FactWriter(self._encoder, self._name_of)
         self._written: dict[int, list[tuple[Any, ...]]] = {}
@@ -86,6 +89,22 @@ class Journal:
         if writes is not None:
             del self._written[ended]
         return record
+
+    def encode_done(self, instance: Instance, value: Any) -> tuple[Kind, bytes]:
+        """Give the record of a body that has returned and wishes nothing.
+
+        Raises:
+            NotSerializableError: the value cannot be pickled.
+        """
+        if not instance.task.definition.persist:
+            value = UNSAVED
+        writes = self._written.pop(instance.key, None) if self._written else None
+        try:
+            return self._facts.done(instance.key, self._now(), value, writes)
+        except BaseException:
+            if writes is not None:
+                self._written[instance.key] = writes
+            raise
 
     def append(self, record: tuple[Kind, bytes]) -> None:
         """Take a record."""
@@ -125,10 +144,10 @@ class Journal:
 
     # -- the disk ---------------------------------------------------------------------------------------------
 
-    def push(self, *, is_alone: bool = False) -> bool:
+    def push(self, lanes: Lanes | None = None) -> bool:
         """Hand over what was appended; False if what follows from it has to wait for `flush`.
 
-        `is_alone` says that nothing else of the run is under way that could share a sync.
+        With `lanes` that have nothing else under way there is nobody to share a sync with.
 
         Raises:
             CheckpointWriteError: the storage refused.
@@ -142,7 +161,7 @@ class Journal:
                 self._sync_timer = asyncio.get_running_loop().call_later(SYNC_AFTER, self._sync_later)
             return done
         if durability == "fsync":
-            return is_alone and self.log.push(sync=True)
+            return lanes is not None and not lanes.busy and not lanes.queue and self.log.push(sync=True)
         if durability == "async":
             if self._flushing is None:
                 self._flushing = asyncio.get_running_loop().create_task(self._flush_behind())

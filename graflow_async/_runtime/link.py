@@ -273,18 +273,21 @@ class Link:
     async def sleep(self, instance: Instance, seconds: float, ordinal: int) -> None:
         """Wait on the run's clock, holding no slot; `ordinal` numbers the waits of the attempt, to be found again."""
         if self.memory is not None:
-            name = ("sleep", instance.attempt, ordinal)
-            until = (instance.steps or {}).get(name)
-            if until is None:
-                await self.memory.keep(instance, name, self.clock.time() + seconds, self.memory.position(instance))
-            else:
-                seconds = max(until - self.clock.time(), 0.0)
+            seconds = await self._rest_of(self.memory, instance, ("sleep", instance.attempt, ordinal), seconds)
         future: asyncio.Future[None] = self.scheduler.loop.create_future()
         timer = self.clock.call_later(seconds, lambda: None if future.done() else future.set_result(None))
         try:
             await self.scheduler.park(instance, future)
         finally:
             timer.cancel()
+
+    async def _rest_of(self, memory: Memory, instance: Instance, name: Any, seconds: float) -> float:
+        """Give what is left of a wait that may have begun in an earlier life of the body."""
+        until = (instance.steps or {}).get(name)
+        if until is not None:
+            return max(until - self.clock.time(), 0.0)
+        await memory.keep(instance, name, self.clock.time() + seconds, memory.position(instance))
+        return seconds
 
     def block(
         self, instance: Instance, face: Any, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any

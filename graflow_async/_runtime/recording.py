@@ -111,8 +111,23 @@ class JournaledScheduler(Scheduler):
             raise GraflowRuntimeError(f"run {self.state.run_id} has ended: it takes no more children")
 
     def completed(self, instance: Instance, value: Any, wishes: Wishes | None) -> None:
-        """Submit the commonest fact of all."""
-        self.submit(Completed(instance.key, value, wishes))
+        """Submit the commonest fact of all: as `submit` does, in fewer steps where nothing is special about it."""
+        special = wishes is not None or self._asked or self._validates or self.recorded or self._noting.taken
+        if special or self.done.done():
+            self.submit(Completed(instance.key, value, wishes))
+            return
+        try:
+            record = self.journal.encode_done(instance, value)
+            commands = self._noting.complete(instance, value, None)
+            self.journal.append(record)
+            self._go_on(commands)
+        except NotSerializableError as error:
+            self.submit(Failed(instance.key, error, again=False))
+        except CheckpointWriteError as error:
+            self._fail(error)
+        except Exception as error:
+            self.crash(error)
+            raise
 
     # -- for bodies -------------------------------------------------------------------------------------------
 
@@ -168,7 +183,7 @@ class JournaledScheduler(Scheduler):
         """Carry commands out now, or when what was written is safe; never out of order."""
         if self._releasing is not None:
             self._held.extend(commands)
-        elif self.journal.push(is_alone=not self.lanes.busy and not self.lanes.queue):
+        elif self.journal.push(self.lanes):
             for command in commands:
                 self._perform[command.__class__](command)
         elif commands:

@@ -9,9 +9,9 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from .._runtime.calls import ChildHandle
+from .._lazy import lazily
+from .._runtime.calls import ChildHandle, Handle
 from .._runtime.link import child_of
-from .._runtime.pulls import awaiting, with_values
 from ..builder import build_graph
 from ..channel import Channel, TypedChannel
 from ..compose import Chain, Expression, Group
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Literal
 
+_pulls = lazily("graflow_async._runtime.pulls")
 P = ParamSpec("P")
 R = TypeVar("R")
 M = TypeVar("M")
@@ -90,7 +91,8 @@ class TaskExecutionContext(PlainContext):
             else:
                 self.claim(child.task.id, child.task, by_function=True)
             self._link.check(child.task.definition)
-            child = awaiting(child.task, child.number)
+            if _takes_handles(child.task):
+                child = _pulls.awaiting(child.task, child.number)
         elif child.graph is not None:
             self._link.check_graph(child.graph)
         return self._link.start(self._instance, child, label, self.failures)
@@ -198,8 +200,8 @@ class TaskExecutionContext(PlainContext):
         """
         check_child_options(inputs, timeout, others)
         self.refuse_late("start a child run")
-        if is_task(workflow):
-            workflow = await with_values(workflow, self._instance)
+        if is_task(workflow) and _takes_handles(workflow):
+            workflow = await _pulls.with_values(workflow, self._instance)
         if isinstance(workflow, Expression):
             workflow = OneTask(workflow)
         elif not isinstance(getattr(workflow, "graph", None), Graph):
@@ -309,6 +311,11 @@ def as_child_run(flow: Task[..., Any]) -> Task[..., Any]:
 
     made: Task[..., Any] = Task(flow.definition.id, run_flow, inject_context=True)
     return made.bind((), {})
+
+
+def _takes_handles(task: Task[..., Any]) -> bool:
+    """Say whether there are handles of children among the arguments that a task is bound to."""
+    return any(isinstance(value, Handle) for value in (*task.args, *(task.kwargs or {}).values()))
 
 
 class OneTask:
