@@ -257,6 +257,9 @@ class Run:
 
     async def _end(self) -> None:
         """Wait until the run has ended and everything is given back, through cancellations of the waiting task."""
+        if self._closing is None and self._closes_at_once():
+            await self._close()
+            return
         closing = self._begin_closing()
         cancelled: asyncio.CancelledError | None = None
         while not closing.done():
@@ -270,12 +273,24 @@ class Run:
         if cancelled is not None:
             raise cancelled
 
+    def _closes_at_once(self) -> bool:
+        """Say whether there is nothing to wait for, so that closing needs no task to outlive a cancellation."""
+        scheduler = self._scheduler
+        return (
+            scheduler is not None
+            and scheduler.done.done()
+            and scheduler.lanes.is_idle
+            and self._services.is_idle
+            and self._notifier is None
+            and self._keeper is None
+        )
+
     async def _close(self) -> None:
         """Wait for the machine's end, then close lanes, threads, executors and listeners."""
         scheduler = self._scheduler
         if scheduler is None:
             return
-        finish = await asyncio.shield(scheduler.done)
+        finish = scheduler.done.result() if scheduler.done.done() else await asyncio.shield(scheduler.done)
         if self._timeout_timer is not None:
             self._timeout_timer.cancel()
         await scheduler.lanes.drained()

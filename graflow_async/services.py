@@ -55,7 +55,9 @@ class Services:
         self._provided = provided
         self._threads: ThreadPool | None = None
         self._executors, self._default_executor = executors_of(options.get("executor"))
-        self._executors.setdefault("process", ProcessExecutor())
+        self._has_own = bool(self._executors)
+        self._processes = ProcessExecutor()
+        self._executors.setdefault("process", self._processes)
         self.link: Link
         self.scheduler: Scheduler
 
@@ -115,6 +117,11 @@ class Services:
         bodies.on_start = notifier.started if notifier is not None else None
         link.check_graph(state.root.graph)
         return scheduler
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing that takes time to close."""
+        return self._threads is None and not self._has_own and not self._processes.is_open
 
     async def aclose(self) -> None:
         """Close executors and threads."""

@@ -197,6 +197,11 @@ class Lanes:
             vars_of: Any = task
             vars_of._log_destroy_pending = False  # it was reported already
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no lane is left."""
+        return not self._tasks
+
     async def drained(self) -> None:
         """Wait until no lane is left."""
         while self._tasks:

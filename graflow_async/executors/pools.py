@@ -22,6 +22,11 @@ class ProcessExecutor:
         """Start nothing yet."""
         self._pool: ProcessPool | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a pool of processes."""
+        return self._pool is not None
+
     async def execute(self, job: Job) -> Any:
         """Run a job in a child process; cancelling the call kills the process.
 
