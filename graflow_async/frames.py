@@ -16,6 +16,7 @@ whole records are missing at the end: such a file is simply an older state.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import json
 import re
@@ -47,6 +48,10 @@ _BODY_AT = _CHECKED.size
 _TAG_SIZE = 16
 _LEAST_FRAME = _HEAD_SIZE + _TAG_SIZE
 _LEAST_KEY = 16
+# RFC 2104: the block of SHA-256, and what a key is mixed with.
+_BLOCK = 64
+_INNER = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER = bytes(byte ^ 0x5C for byte in range(256))
 # From this size on, copying a payload to sign it costs more than signing it in two steps.
 _LARGE = 1 << 16
 # How many times its own length may be checked while the bytes behind a bad frame are searched.
@@ -169,7 +174,7 @@ class Encoder:
         tag: tag of the last one.
     """
 
-    __slots__ = ("_key", "seq", "tag")
+    __slots__ = ("_inner", "_outer", "seq", "tag")
 
     def __init__(self, key: bytes, start: bytes, *, seq: int = 0, tag: bytes | None = None) -> None:
         """Begin a file, or go on with one that was scanned.
@@ -183,7 +188,7 @@ class Encoder:
         Raises:
             ConfigError: the key is too short.
         """
-        self._key = key
+        self._inner, self._outer = _keyed(key)
         self.seq = seq
         self.tag = _first_tag(key, start) if tag is None else tag
 
@@ -198,10 +203,14 @@ class Encoder:
         size = len(payload)
         if size > MAX_PAYLOAD:
             raise CheckpointWriteError(f"a record of {size} bytes is too large; {MAX_PAYLOAD} fit")
-        body = _NUMBERED.pack(self.seq, kind, 0, 0) + payload
-        tag = hmac.digest(self._key, self.tag + body, "sha256")[:_TAG_SIZE]
-        self.tag = tag
-        self.seq += 1
+        seq = self.seq
+        body = _NUMBERED.pack(seq, kind, 0, 0) + payload
+        inner = self._inner.copy()
+        inner.update(self.tag + body)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        tag = self.tag = outer.digest()[:_TAG_SIZE]
+        self.seq = seq + 1
         return _CHECKED.pack(size, crc32(body)) + body + tag
 
 
@@ -265,6 +274,12 @@ def _first_tag(key: bytes, start: bytes) -> bytes:
     if len(key) < _LEAST_KEY:
         raise ConfigError(f"the key of a file has {len(key)} bytes; it needs at least {_LEAST_KEY}")
     return hmac.digest(key, start, "sha256")[:_TAG_SIZE]
+
+
+def _keyed(key: bytes) -> tuple[Any, Any]:
+    """Give the two hashes of an HMAC after they have taken the key: copying them costs a third of `hmac.digest`."""
+    block = (key if len(key) <= _BLOCK else hashlib.sha256(key).digest()).ljust(_BLOCK, b"\0")
+    return hashlib.sha256(block.translate(_INNER)), hashlib.sha256(block.translate(_OUTER))
 
 
 def _tag_of_large(key: bytes, before: bytes, body: memoryview) -> bytes:

@@ -19,7 +19,7 @@ from ..definition import Definition
 from ..errors import NotSerializableError
 from ..graph import Graph, Node
 from ..task import Task, is_task
-from .recorded import Handle
+from .recorded import Handle, RecordedHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -129,7 +129,9 @@ class Encoder:
             return ("definition", self.definition(value))
         if kind is Graph:
             return ("graph", self.graph(value))
-        return ("child", value.child.key) if isinstance(value, Handle) else None
+        if isinstance(value, Handle) and not (isinstance(value, RecordedHandle) and value.child is value):
+            return ("child", value.child.key)  # pyright: ignore[reportUnknownMemberType]  # of any kind
+        return None  # a handle that is bound to no run stands in a snapshot, together with its child
 
     # -- parts ------------------------------------------------------------------------------------------------
 

@@ -279,6 +279,7 @@ class History:
             self.epoch,
             self.at,
             self.known,
+            self.handles,
         )
         return encoder.dumps_slowly(tuple(taken), "the state of the run")
 
@@ -290,7 +291,7 @@ class History:
         self.fold.namespaces, self.fold.begun = taken.namespaces, taken.begun
         self.reader.calls.update(taken.calls)
         self.writes, self.steps_before = taken.writes, taken.steps
-        self.epoch, self.at, self.known = taken.epoch, taken.at, taken.known
+        self.epoch, self.at, self.known, self.handles = taken.epoch, taken.at, taken.known, taken.handles
 
     # -- looking ----------------------------------------------------------------------------------------------
 

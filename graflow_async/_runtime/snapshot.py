@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .._core.run_state import RunState
-from .recorded import Recorded, RecordedCall
+from .recorded import Recorded, RecordedCall, RecordedHandle
 
 
 class Snapshot(NamedTuple):
@@ -20,6 +20,7 @@ class Snapshot(NamedTuple):
         epoch: how often the run was taken over.
         at: wall time of the last fact.
         known: checkpoints that were taken.
+        handles: handles that were arguments.
     """
 
     state: RunState
@@ -33,6 +34,7 @@ class Snapshot(NamedTuple):
     epoch: int
     at: float
     known: list[dict[str, Any]]
+    handles: list[RecordedHandle]
 
 
 def put_together(writes: list[tuple[Any, ...]], before: int) -> list[tuple[Any, ...]]:

@@ -23,9 +23,10 @@ logger = logging.getLogger("graflow_async.checkpoint")
 QUICK_BYTES = 64 * 1024
 """What is written on the loop: a copy of that size into the page cache takes microseconds."""
 SLOW_SECONDS = 0.005
-"""An operation on the loop that took longer is the last one of its sort there."""
+"""A write on the loop that took longer is the last one there; a sync is the last one there for a while."""
 FAST_SYNC_SECONDS = 0.001
-FAST_SYNCS = 8
+FAST_SYNCS = 4
+"""So many quick syncs in a row bring syncing to the loop; after each slow one there it takes eight times as many."""
 
 
 class Held(NamedTuple):
@@ -67,7 +68,7 @@ class Appender:
 
     __slots__ = (
         "_alone", "_disk", "_encoder", "_end", "_failure", "_fast_syncs", "_fd", "_held", "_holders", "_new_names",
-        "_quick", "_running", "_scheduled", "_since", "_sync_here", "_sync_stays_away", "_synced", "_thread",
+        "_quick", "_running", "_scheduled", "_since", "_sync_here", "_synced", "_syncs_to_trust", "_thread",
         "_usable", "_waiters", "_waiting", "_waiting_bytes", "_want_sync", "_writing", "next_seq", "run_id", "size",
     )  # fmt: skip
 
@@ -108,7 +109,7 @@ class Appender:
         self._waiting_bytes: int = 0
         self._quick = True
         self._sync_here = False
-        self._sync_stays_away = False
+        self._syncs_to_trust = FAST_SYNCS
         self._fast_syncs = 0
         self._alone = False
         self._running = False
@@ -264,7 +265,7 @@ class Appender:
     def _judge_sync(self, took: float) -> None:
         # To a thread and back costs more than a sync into the cache of a drive that keeps it through a power cut.
         self._fast_syncs = self._fast_syncs + 1 if took < FAST_SYNC_SECONDS else 0
-        self._sync_here = self._fast_syncs >= FAST_SYNCS and not self._sync_stays_away
+        self._sync_here = self._fast_syncs >= self._syncs_to_trust
 
     def _sync_on_loop(self) -> None:
         try:
@@ -275,8 +276,12 @@ class Appender:
         self._synced = self._end
         if took > SLOW_SECONDS:
             self._sync_here = False
-            self._sync_stays_away = True
-            logger.info("run %s: a sync took %.1f ms; from now on a thread waits for it", self.run_id, took * 1e3)
+            self._fast_syncs = 0
+            self._syncs_to_trust *= 8
+            logger.info(
+                "run %s: a sync took %.1f ms; a thread does the next %d at least",
+                self.run_id, took * 1e3, self._syncs_to_trust,
+            )  # fmt: skip
 
     def _synced_now(self) -> bool:
         """Sync what was written, at once; there is nobody to share it with."""
