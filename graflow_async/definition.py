@@ -51,6 +51,7 @@ class Definition:
         waits: whether `retry` waits between attempts.
         kind: how it runs: "async", "thread", "inline", or the name of another executor.
         plan_now: the plan, if it was worked out already (the property `plan` does it).
+        is_free: whether it asks for no limit and no executor, which a run may not have.
         is_flow: whether it was written with `@flow`.
         is_static: whether it was a static method, which binds no `self`.
     """
@@ -63,6 +64,7 @@ class Definition:
         "id",
         "inject_context",
         "is_flow",
+        "is_free",
         "is_static",
         "kind",
         "limits",
@@ -108,6 +110,7 @@ class Definition:
         if options:
             self._take(options)
         self.kind = self._kind()
+        self.is_free = not self.limits and self.kind in PLAIN_KINDS
 
     @property
     def plan(self) -> Plan:

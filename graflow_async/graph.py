@@ -6,6 +6,7 @@ A group is drawn as one node and compiled into a *join*: `a >> (b | c) >> d` bec
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .definition import PLAIN_KINDS
@@ -260,6 +261,11 @@ class Graph:
             )
             raise GraphCompilationError(message)
         return found
+
+    def settle(self) -> None:
+        """Work out how the graph is walked from its roots, if it has any, so that no run has to."""
+        with suppress(GraphCompilationError):
+            self.route(self.roots())
 
     def start(self, nodes: Iterable[str | Task[Any, Any]]) -> Route:
         """Make the route from named start nodes; a member of a group starts its branch alone.

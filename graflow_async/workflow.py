@@ -172,6 +172,7 @@ class Workflow(Drawn):
         if self._graph is None:
             self._graph = build_graph(self._members())
             self._graph.starts_all = self._starts_all
+            self._graph.settle()
         return self._graph
 
     def _members(self) -> list[Expression]:

@@ -13,7 +13,6 @@ from .._runtime.link import Link, child_of
 from .._runtime.ports import Memory
 from ..builder import build_graph
 from ..compose import Expression
-from ..definition import PLAIN_KINDS
 from ..errors import (
     BindingError,
     ConfigError,
@@ -172,7 +171,7 @@ class PlainContext:
         if expression.__class__ is Task and not goto and wait and delay is None:
             task: Any = expression
             definition = task.definition
-            if definition.limits or (definition.kind != "async" and definition.kind not in PLAIN_KINDS):
+            if not definition.is_free:
                 self._link.check(definition)
             task_id = task._id
             children = wishes.children
