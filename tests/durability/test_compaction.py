@@ -55,7 +55,7 @@ async def with_snapshot(wf: Workflow, records: list[Record], upto: int) -> Any:
     """Give a checkpointer in which the first records stand as a snapshot; None for a run that was about to end."""
     checkpointer = await holding(records)
     log, _ = await checkpointer.open(RUN)
-    keeper = Keeper(checkpointer, "process", wf.templates, is_own=False)
+    keeper: Any = Keeper(checkpointer, "process", wf.templates, is_own=False)
     state = fresh(opening_of(records), subject_of(wf), None).state
     keeper.journal = type("Told", (), {"state": state})()
     made = keeper._put_together(records[:upto], None, 10**9)

@@ -218,7 +218,7 @@ def test_12_what_flatten_takes():
     assert flatten({"a": [1], "b": [2]}.values()) == [1, 2]
     assert flatten([]) == []
     with pytest.raises(TypeError, match="not iterable"):
-        flatten([1])
+        flatten([1])  # pyright: ignore[reportArgumentType]  # what the test is about
 
 
 @pytest.mark.parametrize(("count", "batches"), [(0, 0), (1, 1), (50, 10), (51, 6), (75, 8), (100, 10), (101, 6)])
