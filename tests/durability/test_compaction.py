@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,17 @@ if TYPE_CHECKING:
     from graflow_async.checkpointer import Record
 
 
+HALF = 1500
+put_together: list[asyncio.Event] = []  # set when the log has been put together, where a test waits for that
+
+
 @task(inject_context=True, max_cycles=10**6)
 async def spins(ctx: TaskExecutionContext, turn: int = 0) -> int:
     await ctx.channel.atomic_add("turns")
     await ctx.channel.set("last", turn)
-    if turn < 3000:
+    if turn == HALF and put_together:
+        await put_together[0].wait()
+    if turn < 2 * HALF:
         ctx.next_iteration(turn + 1)
     return turn
 
@@ -39,13 +46,23 @@ async def tells(ctx: TaskExecutionContext) -> Any:
 async def test_a_log_stays_short_while_a_loop_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop of any length keeps a log of bounded length, and a run resumed from its snapshot counts on."""
     monkeypatch.setattr(journal, "COMPACT_AT", 20_000)
+    compact = Keeper._compact
+    put_together[:] = [asyncio.Event()]
+
+    async def compact_and_tell(keeper: Keeper, before: int) -> None:
+        try:
+            await compact(keeper, before)
+        finally:
+            put_together[0].set()
+
+    monkeypatch.setattr(Keeper, "_compact", compact_and_tell)
     wf = Workflow("turning", spins >> tells)
     checkpointer = FileCheckpointer(tmp_path)
     assert await wf.run(checkpointer=checkpointer, run_id=RUN) == [3001, 3000]
     records = await checkpointer.read(RUN)
     await checkpointer.aclose()
     assert Kind.SNAPSHOT in {record.kind for record in records}
-    assert len(records) < 2000
+    assert len(records) < 2 * HALF
     cut = next(i for i, record in enumerate(records) if record.kind == Kind.SNAPSHOT) + 2
     resumed = await holding(records[:cut])
     assert await wf.resume(RUN, checkpointer=resumed) == [3001, 3000]
