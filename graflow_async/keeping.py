@@ -48,11 +48,6 @@ LARGE = 500  # nodes: the graph of a larger workflow is pickled in a thread
 _BODY = frozenset({Status.RUNNING, Status.PARKED, Status.RESUMING})
 
 
-def wants_journal(options: Mapping[str, Any]) -> bool:
-    """Say whether some options ask for a journal."""
-    return options.get("checkpointer") is not None or options.get("checkpoint_dir") is not None
-
-
 def checkpointer_of(options: Mapping[str, Any]) -> tuple[Checkpointer, bool]:
     """Give the checkpointer that some options ask for, and whether it was made here: files in `./checkpoints` if none.
 

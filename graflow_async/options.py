@@ -17,20 +17,7 @@ if TYPE_CHECKING:
 DURABILITIES = ("process", "fsync", "async", "exit")
 RESERVED_LIMITS = frozenset({"threads", "run"})
 CHILD_OPTIONS = ("inputs", "start_node", "timeout")
-RUN_WIDE = frozenset(
-    {
-        "channel_backend",
-        "checkpoint_dir",
-        "checkpointer",
-        "durability",
-        "feedback",
-        "progress",
-        "queue_backend",
-        "redis_url",
-        "secret_keys",
-        "worker_timeout",
-    }
-)
+RUN_WIDE = ("channel_backend", "feedback", "progress", "queue_backend", "redis_url", "worker_timeout")
 """What a whole run may be given beside its `RunOptions`; a child run has its parent's."""
 
 

@@ -77,8 +77,7 @@ class FileLog(Appender):
             CheckpointWriteError: the storage refused; the log itself goes on if it can.
             CheckpointError: the log is closed, or the path is its own.
         """
-        if not self._usable:
-            self._refuse()
+        self._check()
         stem = encode(name)
         if upto is None:
             return await to_the_end(self._save(stem, path, self.next_seq, self.size, self._generation))
@@ -148,8 +147,7 @@ class FileLog(Appender):
             CheckpointWriteError: the storage refused.
             CheckpointError: the log is closed.
         """
-        if not self._usable:
-            self._refuse()
+        self._check()
         if not len(records) <= upto <= self.next_seq:
             raise ValueError(f"{len(records)} records cannot stand for those below {upto} of {self.next_seq}")
         await to_the_end(self._compact(list(records), upto))

@@ -81,10 +81,15 @@ def tell_how_to_go_on(error: BaseException, run_id: str, directory: str) -> None
 def say(text: str) -> None:
     """Print one line on stderr, whatever is in the text: line breaks become spaces, control characters are spelled."""
     line = " ".join(part.strip() for part in text.splitlines() if part.strip())
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    line = spelled(line)
     if len(line) > _MOST:
         line = f"{line[:_MOST]}... (--debug shows all of it)"
     print(f"error: {line}", file=sys.stderr)
+
+
+def spelled(text: str) -> str:
+    """Spell control characters: texts come from whoever wrote the tasks or recorded the run."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _told(error: BaseException, text: str, code: int, *, debug: bool) -> int:

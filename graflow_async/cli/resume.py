@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import os
-import sys
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -31,7 +29,7 @@ from .options import (
 )
 from .outcome import answer, carry_out
 from .output import prints_on_stderr
-from .targets import as_workflow, load
+from .targets import as_workflow, load, search_here
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,9 +98,7 @@ def workflow_of(target: str | None) -> Workflow | None:
     """Give the workflow that the command line names; else let recorded code find modules of the current folder."""
     if target is not None:
         return as_workflow(load(target))
-    folder = os.getcwd()  # noqa: PTH109  # as a text, as sys.path has it
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    search_here()
     return None
 
 

@@ -19,7 +19,7 @@ from ..manager import CheckpointManager, RecordedRun
 from ..recovery import subject_of
 from ..resume import recorded_subject, told
 from ..workflow import Workflow
-from .failures import DONE, FAILED, UsageError, describe, guarded, say
+from .failures import DONE, FAILED, UsageError, describe, guarded, say, spelled
 from .options import RECORDED_IN, Debug, RecordedIn, RecordedTarget, RunOrPath
 from .output import as_json, prints_on_stderr
 from .resume import refuse, workflow_of
@@ -132,7 +132,7 @@ def plan(
             *_named("stale", [f"{name}: {why}" for name, why in found.stale.items()]),
             *_named("to run", found.to_run),
         ]
-        print("\n".join(map(_line, lines)) or "nothing to do", flush=True)
+        print("\n".join(map(spelled, lines)) or "nothing to do", flush=True)
         return DONE
 
     return guarded(body, debug=debug)
@@ -229,7 +229,7 @@ def _print_table(found: Iterable[RecordedRun]) -> None:
             cell.rjust(width) if column >= len(_COLUMNS) - 2 else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        print(_line("  ".join(cells).rstrip()))
+        print(spelled("  ".join(cells).rstrip()))
 
 
 def _print_run(shown: Shown) -> None:
@@ -249,7 +249,7 @@ def _print_run(shown: Shown) -> None:
     ]
     for name, value in lines:
         if value:
-            print(_line(f"{name:<12} {value}"))
+            print(spelled(f"{name:<12} {value}"))
     steps = shown.steps
     if steps is None:
         return
@@ -258,7 +258,7 @@ def _print_run(shown: Shown) -> None:
     for step in steps:
         turn = f"turn {step['turn']}"
         when = f"{_moment(step['at'])}  +{step['after']:.3f} s"
-        print(_line(f"{step['step']:>6}  {step['task_id']:<{width}}  {turn:<8}  {when}"))
+        print(spelled(f"{step['step']:>6}  {step['task_id']:<{width}}  {turn:<8}  {when}"))
 
 
 def _named(name: str, items: list[str]) -> list[str]:
@@ -281,8 +281,3 @@ def _size(size: int) -> str:
 def _short(text: str) -> str:
     """Cut a long name."""
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
-
-
-def _line(text: str) -> str:
-    """Spell control characters: names come from whoever recorded the run."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

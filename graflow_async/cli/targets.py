@@ -50,12 +50,17 @@ def as_workflow(runnable: Runnable) -> Workflow:
     return Workflow(name, cast("Expression", runnable))
 
 
-def _import(place: str) -> ModuleType:
-    """Import a dotted module, or a file by its path, with the current folder on the path."""
-    importlib.import_module("queue")  # the thread pool needs it later, when a user's file of that name would be found
+def search_here() -> None:
+    """Put the current folder on the path."""
     folder = os.getcwd()  # noqa: PTH109  # as a text, as sys.path has it
     if folder not in sys.path:
         sys.path.insert(0, folder)
+
+
+def _import(place: str) -> ModuleType:
+    """Import a dotted module, or a file by its path, with the current folder on the path."""
+    importlib.import_module("queue")  # the thread pool needs it later, when a user's file of that name would be found
+    search_here()
     if place.endswith(".py") or os.sep in place:
         return _import_file(Path(place))
     with _telling(place):

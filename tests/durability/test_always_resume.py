@@ -8,18 +8,13 @@ from typing import Any
 
 import pytest
 
-from graflow_async import (
-    CheckpointError,
-    CheckpointWriteError,
-    CycleLimitExceededError,
-    GraflowWorkflowCanceledError,
-    ParallelGroupError,
-)
+from graflow_async import CheckpointError, CheckpointWriteError
 from tests.aids.simloop import run_sim
 from tests.durability.mortal import MortalCheckpointer
 from tests.durability.parts import HANGS_AFTER, RUN
 from tests.reference.build import MAX_STEPS, Building, PlannedError, Trial
-from tests.reference.expected import Expected, Stop
+from tests.reference.comparison import stop_of
+from tests.reference.expected import Expected
 from tests.reference.generator import PROFILES, Profile, random_program
 from tests.reference.program import Program, Script
 
@@ -77,6 +72,8 @@ async def always_resumed(program: Program, facts: int) -> tuple[Trial, int]:
             raise
         except Exception as error:
             trial.error = error
+            # It may come from the records: then it is not the very object that a body raised.
+            trial.raised = {id(error): error.args[0]} if isinstance(error, PlannedError) else {}
         names = program.drawn_ids() | set(program.scripts)
         trial.results = {name: found for name in names if (found := wf.get_result(name)) is not None}
         return trial, checkpointer.lives
@@ -84,25 +81,10 @@ async def always_resumed(program: Program, facts: int) -> tuple[Trial, int]:
     raise AssertionError(message)
 
 
-def stop_of(trial: Trial, expected: Expected) -> Stop:
-    """Say which stop the end of a run looks like."""
-    error = trial.error
-    if error is None:
-        found = (stop for stop in expected.stops if stop.kind == "terminated" and stop.value == trial.value)
-        return next(found, Stop("completed", "-", trial.value))
-    if isinstance(error, ParallelGroupError):
-        return Stop("group failed", error.group_id)
-    if isinstance(error, GraflowWorkflowCanceledError):
-        return Stop("cancelled", str(error.task_id))
-    if isinstance(error, CycleLimitExceededError):
-        return Stop("failed", str(error.task_id))
-    return Stop("failed", error.args[0] if isinstance(error, PlannedError) else repr(error))
-
-
 def complaints(expected: Expected, trial: Trial) -> list[str]:
     """List what is not as foretold."""
     if expected.stops:
-        happened = stop_of(trial, expected)
+        happened = stop_of(expected, trial)
         if happened not in list(expected.stops):  # a value need not be hashable
             return [f"ended with {happened} instead of one of {sorted(map(str, expected.stops))}"]
         return []

@@ -34,7 +34,7 @@ def _ending(expected: Expected, trial: Trial) -> Iterator[str]:
         for task_id in expected.tolerated - trial.failures.keys():
             yield f"run.failures does not have {task_id}"
         return
-    happened = _stop_of(expected, trial)
+    happened = stop_of(expected, trial)
     if happened not in list(expected.stops):  # a value need not be hashable
         yield f"ended with {happened} instead of one of {sorted(map(str, expected.stops))}"
         return
@@ -43,7 +43,7 @@ def _ending(expected: Expected, trial: Trial) -> Iterator[str]:
         yield f"status {trial.status!r} instead of {status!r}"
 
 
-def _stop_of(expected: Expected, trial: Trial) -> Stop:
+def stop_of(expected: Expected, trial: Trial) -> Stop:
     """Say which stop a run's end looks like; an error counts only as the very object that a body raised."""
     error = trial.error
     if error is None:
@@ -117,7 +117,7 @@ def _tidiness(program: Program, expected: Expected, trial: Trial) -> Iterator[st
         yield f"{trial.peak} bodies ran at once, {program.max_concurrency} were allowed"
     if trial.active:
         yield f"{trial.active} bodies were still running at the end"
-    stop = _stop_of(expected, trial)
+    stop = stop_of(expected, trial)
     if stop.kind in {"terminated", "cancelled"} and stop.id not in expected.revisited:
         last = max((position for position, entry in enumerate(trial.log) if entry.task_id == stop.id), default=0)
         started = [entry for entry in trial.log[last:] if entry.phase == "start"]

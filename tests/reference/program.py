@@ -73,6 +73,16 @@ Expr = Ref | Par | Seq
 Element = Ref | Par
 
 
+def seq(*parts: str | Expr) -> Seq:
+    """Write a chain; a text is a task's id."""
+    return Seq(tuple(Ref(part) if isinstance(part, str) else part for part in parts))
+
+
+def par(name: str, *members: str | Expr, policy: Policy = Policy()) -> Par:
+    """Write a group; a text is a task's id."""
+    return Par(name, seq(*members).parts, policy)
+
+
 def elements(expr: Expr) -> list[Element]:
     """Flatten an expression into the tasks and groups that run one after another."""
     if isinstance(expr, Seq):

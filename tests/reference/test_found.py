@@ -7,15 +7,7 @@ import pytest
 from tests.reference.build import perform
 from tests.reference.comparison import differences, report
 from tests.reference.interpreter import interpret
-from tests.reference.program import FOREVER, Expr, Par, Policy, Program, Ref, Script, Seq, Turn, Wish
-
-
-def seq(*parts: str | Expr) -> Seq:
-    return Seq(tuple(Ref(part) if isinstance(part, str) else part for part in parts))
-
-
-def par(name: str, *members: str | Expr, policy: Policy | None = None) -> Par:
-    return Par(name, seq(*members).parts, policy or Policy())
+from tests.reference.program import FOREVER, Expr, Policy, Program, Ref, Script, Turn, Wish, par, seq
 
 
 def once(task_id: str, target: str, **options: bool) -> dict[str, Script]:

@@ -12,14 +12,7 @@ from graflow_async.errors import LockTimeoutError
 from graflow_async.store import Change, KeyValueStore, Peekable
 from graflow_async.stores.memory import MemoryStore
 from graflow_async.testing.stores import KeyValueStoreSuite
-
-
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
+from tests.stores.file_changes import Clock
 
 
 class TestMemoryStore(KeyValueStoreSuite):
