@@ -36,6 +36,12 @@ from .errors import (
     NotSerializableError,
     ParallelGroupError,
     ProcessDiedError,
+    PromptCompilationError,
+    PromptConfigurationError,
+    PromptError,
+    PromptNotFoundError,
+    PromptTypeError,
+    PromptVersionNotFoundError,
     RemoteTaskError,
     RunLockedError,
     SecurityError,
@@ -57,6 +63,9 @@ from .task_decorator import task
 from .workflow import Workflow, workflow
 
 if TYPE_CHECKING:
+    from .broker import Broker
+    from .brokers.file import FileBroker
+    from .brokers.memory import MemoryBroker
     from .channel.blocking import SyncChannel, SyncTypedChannel
     from .checkpointer import Checkpointer
     from .checkpoints.file import FileCheckpointer
@@ -66,6 +75,8 @@ if TYPE_CHECKING:
         Emitted,
         Event,
         EventsLost,
+        FeedbackRequested,
+        FeedbackSettled,
         GroupFinished,
         Progress,
         RunFinished,
@@ -79,7 +90,22 @@ if TYPE_CHECKING:
         TaskSkipped,
         TaskStarted,
     )
+    from .feedback import FeedbackRecord, FeedbackRequest, FeedbackResponse, FeedbackState, FeedbackType
+    from .feedback_errors import (
+        AlreadyAnsweredError,
+        DuplicateRequestError,
+        FeedbackCancelledError,
+        FeedbackError,
+        FeedbackTimeoutError,
+        InvalidAnswerError,
+        StaleQuestionError,
+        UnknownRequestError,
+        WorkflowPausedError,
+    )
+    from .feedback_manager import FeedbackManager
+    from .handlers import FeedbackHandler, SlackFeedbackHandler, WebhookFeedbackHandler
     from .manager import CheckpointManager, RecordedRun
+    from .prompts.yaml_manager import YAMLPromptManager
     from .recovery import Frame, Plan, replay
     from .stores.file import FileStore
 
@@ -91,6 +117,14 @@ _port = _lazily("graflow_async.checkpointer")
 _files = _lazily("graflow_async.checkpoints.file")
 _in_memory = _lazily("graflow_async.checkpoints.memory")
 _manager = _lazily("graflow_async.manager")
+_prompts = _lazily("graflow_async.prompts.yaml_manager")
+_feedback = _lazily("graflow_async.feedback")
+_feedback_errors = _lazily("graflow_async.feedback_errors")
+_feedback_manager = _lazily("graflow_async.feedback_manager")
+_handlers = _lazily("graflow_async.handlers")
+_broker = _lazily("graflow_async.broker")
+_file_broker = _lazily("graflow_async.brokers.file")
+_memory_broker = _lazily("graflow_async.brokers.memory")
 _recovery = _lazily("graflow_async.recovery")
 _store = _lazily("graflow_async.stores.file")
 _LATE = {
@@ -98,13 +132,37 @@ _LATE = {
     **dict.fromkeys(("Frame", "Plan", "replay"), _recovery),
     **dict.fromkeys(("SyncChannel", "SyncTypedChannel"), _sync_channel),
     **dict.fromkeys(("SyncHandle", "SyncTaskExecutionContext"), _sync_context),
+    **dict.fromkeys(
+        ("FeedbackRecord", "FeedbackRequest", "FeedbackResponse", "FeedbackState", "FeedbackType"), _feedback
+    ),
+    **dict.fromkeys(
+        (
+            "AlreadyAnsweredError",
+            "DuplicateRequestError",
+            "FeedbackCancelledError",
+            "FeedbackError",
+            "FeedbackTimeoutError",
+            "InvalidAnswerError",
+            "StaleQuestionError",
+            "UnknownRequestError",
+            "WorkflowPausedError",
+        ),
+        _feedback_errors,
+    ),
+    **dict.fromkeys(("FeedbackManager",), _feedback_manager),
+    **dict.fromkeys(("FeedbackHandler", "SlackFeedbackHandler", "WebhookFeedbackHandler"), _handlers),
+    **dict.fromkeys(("Broker",), _broker),
+    **dict.fromkeys(("FileBroker",), _file_broker),
+    **dict.fromkeys(("MemoryBroker",), _memory_broker),
     "Checkpointer": _port,
     "FileCheckpointer": _files,
     "FileStore": _store,
     "MemoryCheckpointer": _in_memory,
+    "YAMLPromptManager": _prompts,
     **dict.fromkeys(
         (
             *("Emitted", "Event", "EventsLost", "GroupFinished", "Progress", "RunFinished", "RunStarted"),
+            *("FeedbackRequested", "FeedbackSettled"),
             *("TaskCancelled", "TaskCompleted", "TaskEvent", "TaskFailed", "TaskIterated", "TaskRetrying"),
             *("TaskSkipped", "TaskStarted"),
         ),
@@ -121,7 +179,9 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "AlreadyAnsweredError",
     "BindingError",
+    "Broker",
     "Cache",
     "Chain",
     "Change",
@@ -139,12 +199,26 @@ __all__ = [
     "ConfigError",
     "CycleLimitExceededError",
     "DefinitionError",
+    "DuplicateRequestError",
     "DuplicateTaskError",
     "Emitted",
     "Event",
     "EventsLost",
     "Executor",
     "Expression",
+    "FeedbackCancelledError",
+    "FeedbackError",
+    "FeedbackHandler",
+    "FeedbackManager",
+    "FeedbackRecord",
+    "FeedbackRequest",
+    "FeedbackRequested",
+    "FeedbackResponse",
+    "FeedbackSettled",
+    "FeedbackState",
+    "FeedbackTimeoutError",
+    "FeedbackType",
+    "FileBroker",
     "FileCheckpointer",
     "FileStore",
     "Frame",
@@ -157,6 +231,7 @@ __all__ = [
     "Group",
     "GroupFinished",
     "InternalError",
+    "InvalidAnswerError",
     "InvalidTransitionError",
     "Job",
     "KeyValueStore",
@@ -164,6 +239,7 @@ __all__ = [
     "Mapped",
     "MaxStepsExceededError",
     "MemberResult",
+    "MemoryBroker",
     "MemoryCheckpointer",
     "MemoryStore",
     "NotSerializableError",
@@ -172,6 +248,12 @@ __all__ = [
     "Plan",
     "ProcessDiedError",
     "Progress",
+    "PromptCompilationError",
+    "PromptConfigurationError",
+    "PromptError",
+    "PromptNotFoundError",
+    "PromptTypeError",
+    "PromptVersionNotFoundError",
     "Rate",
     "RecordedRun",
     "RemoteTaskError",
@@ -181,6 +263,8 @@ __all__ = [
     "RunLockedError",
     "RunStarted",
     "SecurityError",
+    "SlackFeedbackHandler",
+    "StaleQuestionError",
     "StoreError",
     "SyncChannel",
     "SyncHandle",
@@ -200,9 +284,13 @@ __all__ = [
     "TaskTimeoutError",
     "TaskWrapper",
     "TypedChannel",
+    "UnknownRequestError",
     "UnknownRunError",
     "UnsignedPayloadError",
+    "WebhookFeedbackHandler",
     "Workflow",
+    "WorkflowPausedError",
+    "YAMLPromptManager",
     "__version__",
     "at_least",
     "chain",

@@ -29,6 +29,12 @@ The tree says whose move is next::
     ├─ StoreError                    the backend
     │  ├─ ChannelTypeError (TypeError)
     │  └─ LockTimeoutError (TimeoutError)
+    ├─ PromptError                   a prompt cannot be had, or not be rendered
+    │  ├─ PromptNotFoundError (LookupError)
+    │  ├─ PromptVersionNotFoundError (LookupError)   the prompt has no such label or version
+    │  ├─ PromptTypeError (TypeError)    a chat prompt where a text was asked for, or the other way round
+    │  ├─ PromptCompilationError         the template is wrong, or a variable is missing
+    │  └─ PromptConfigurationError (ConfigError)   the file does not have the form of a prompt file
     ├─ SecurityError                 bytes that must not be trusted
     │  └─ UnsignedPayloadError           pickled bytes without a signature, where one is needed
     └─ InternalError                 our bug, please report
@@ -315,6 +321,43 @@ class ChannelTypeError(StoreError, TypeError):
 
 class LockTimeoutError(StoreError, TimeoutError):
     """A channel lock was not to be had within `timeout` seconds."""
+
+
+class PromptError(GraflowError):
+    """A prompt cannot be had, or not be rendered."""
+
+
+class PromptNotFoundError(PromptError, LookupError):
+    """There is no prompt of that name, or it is none that a prompt could have."""
+
+
+class PromptVersionNotFoundError(PromptError, LookupError):
+    """The prompt is there, but not with that label or version."""
+
+
+class PromptTypeError(PromptError, TypeError):
+    """The prompt is a chat where a text was asked for, or the other way round."""
+
+
+class PromptCompilationError(PromptError):
+    """A template cannot be compiled, or not be rendered with the variables that it was given.
+
+    Attributes:
+        prompt: name of the prompt.
+        label: its label.
+        variable: the variable that is missing; None if it is something else.
+    """
+
+    def __init__(self, message: str, prompt: str = "", label: str = "", variable: str | None = None) -> None:
+        """Say which template, and what is wrong with it."""
+        super().__init__(message)
+        self.prompt = prompt
+        self.label = label
+        self.variable = variable
+
+
+class PromptConfigurationError(PromptError, ConfigError):
+    """A prompt file cannot be read or does not have the form of one, or a package that is needed is not installed."""
 
 
 class InternalError(GraflowError):

@@ -106,6 +106,21 @@ class TaskRetrying(TaskFailed):
 
 
 @_event
+class FeedbackRequested(TaskEvent):
+    """A task asks a person: `request` is a `FeedbackRequest`."""
+
+    request: Any
+
+
+@_event
+class FeedbackSettled(FeedbackRequested):
+    """A question has ended as `outcome`: "answered", "expired", "cancelled", or "withdrawn" by its task."""
+
+    outcome: str
+    response: Any
+
+
+@_event
 class Emitted(TaskEvent):
     """A task said something with `ctx.emit(data)`."""
 

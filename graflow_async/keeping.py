@@ -28,6 +28,7 @@ from .definition import Definition
 from .errors import ConfigError, NotSerializableError, TaskInterruptedError
 from .fingerprint import shape_of
 from .graph import Graph
+from .options import DEFAULT_DIRECTORY
 from .protocols import Clock
 from .store import KeyValueStore
 from .stores.journaled import make_again
@@ -40,7 +41,6 @@ logger = logging.getLogger("graflow_async.journal")
 _file = lazily("graflow_async.checkpoints.file")
 _codec = lazily("graflow_async.codec")
 
-DEFAULT_DIRECTORY = "./checkpoints"
 
 FORMAT = 1
 LASTING = frozenset({Kind.HEADER, Kind.GRAPH, Kind.CODE, Kind.FUNCTION, Kind.KEPT, Kind.RESUMED})
@@ -114,6 +114,11 @@ class Keeper:
         self.results: dict[int, Any] = {}
         self.journal: Journal
 
+    @property
+    def home(self) -> Any:
+        """The directory in which the run is recorded; None if it is not kept in files."""
+        return getattr(self._checkpointer, "directory", None)
+
     def resume(self, history: History, log: Log, interrupted: Mapping[str, Any] | str | None) -> None:
         """Go on with a run that was recorded; `log` is held already."""
         self.history, self._log, self.interrupted = history, log, interrupted
@@ -177,7 +182,10 @@ class Keeper:
         """Let a run write into the journal, and find what was recorded."""
         history = self.history
         link.memory = scheduler
+        self._link = link
         scheduler.record_into(self.journal, Recorded() if history is None else history.fold.recorded)
+        place_of: Any = getattr(self._checkpointer, "place_of", str)
+        scheduler.place = place_of(scheduler.state.run_id)
         if history is None:
             return
         for handle in history.handles:
@@ -219,6 +227,8 @@ class Keeper:
             scheduler.submit(StopRequested("failed", error))
         for token in list(state.timers):
             scheduler.timers.set(token, max(history.fold.deadlines.get(token, now) - now, 0.0))
+        if state.asked:
+            self._link.desk.restart()
         under_way = [instance for instance in state.live.values() if instance.status in _BODY]
         batches = [batch for batch in state.batches.values() if not batch.gates]
         for instance in under_way:  # what begins meanwhile begins by itself

@@ -10,8 +10,8 @@ from . import recovery
 from .checkpointer import Checkpointer, Kind, RunInfo
 from .current import caller
 from .errors import UnknownRunError
-from .keeping import DEFAULT_DIRECTORY, checkpointer_of
-from .options import RunOptions
+from .keeping import checkpointer_of
+from .options import DEFAULT_DIRECTORY, RunOptions
 from .resume import Plan
 from .workflow import Workflow
 

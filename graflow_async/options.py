@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
+DEFAULT_DIRECTORY = "./checkpoints"  # where runs are recorded if nothing else is said
 DURABILITIES = ("process", "fsync", "async", "exit")
 RESERVED_LIMITS = frozenset({"threads", "run"})
 CHILD_OPTIONS = ("inputs", "start_node", "timeout")
@@ -37,6 +38,8 @@ class RunOptions(TypedDict, total=False):
     checkpointer: Any
     durability: str
     secret_keys: Any
+    feedback: Any
+    pause_after: float | None
     run_id: str | None
     listeners: Sequence[Any]
     clock: Clock | None
@@ -58,6 +61,11 @@ def check_options(options: RunOptions) -> None:
         if value is not None:
             require_count(name, value, least=1)
     _check_timeout(options.get("timeout"))
+    pause_after = options.get("pause_after")
+    if pause_after is not None:
+        require_number("pause_after", pause_after, exclusive=True)
+        if options.get("checkpointer") is None and options.get("checkpoint_dir") is None:
+            raise ConfigError("pause_after= needs a journal to go on from: run with checkpoint_dir='./checkpoints'")
     require_number("cancel_grace", options.get("cancel_grace", 10.0))
     for name, limit in (options.get("limits") or {}).items():
         _check_limit(name, limit)

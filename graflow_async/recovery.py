@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import asyncio
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
@@ -90,7 +92,7 @@ async def resume(
 ) -> Any:
     """Go on with a recorded run and give its value; see `Workflow.resume`."""
     check_options(options)
-    async with _place(options) as place:
+    async with _place(options, source) as place:
         opened = await resuming.reopen(
             place,
             source,
@@ -117,14 +119,29 @@ async def plan(workflow: Runnable | None, source: str, options: RunOptions) -> P
 
 
 @asynccontextmanager
-async def _place(options: Mapping[str, Any]) -> AsyncGenerator[Checkpointer, None]:
-    """Give the checkpointer that some options ask for; one that was made for it is closed in the end."""
+async def _place(options: Mapping[str, Any], source: str = "") -> AsyncGenerator[Checkpointer, None]:
+    """Give the checkpointer that some options ask for, or in which `source` is the directory of a run.
+
+    One that was made for it is closed in the end.
+    """
+    if source and options.get("checkpointer") is None and options.get("checkpoint_dir") is None:
+        found = await asyncio.to_thread(_home_of, source)
+        options = {**options, "checkpoint_dir": found} if found is not None else options
     checkpointer, is_own = checkpointer_of(options)
     try:
         yield checkpointer
     finally:
         if is_own:
             await checkpointer.aclose()
+
+
+def _home_of(source: str) -> Path | None:
+    """Give the checkpoint directory to which the directory of a run belongs; None if it is none."""
+    path = Path(source)
+    with suppress(OSError, ValueError):
+        if path.is_absolute() and (path / "journal").is_file():
+            return path.parent
+    return None
 
 
 # -- replay -------------------------------------------------------------------------------------------------------

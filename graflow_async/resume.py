@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._runtime.decoding import Decoder, graph_of, load_whole
@@ -97,12 +98,25 @@ async def reopen(
     try:
         log, records = await checkpointer.open(source)
     except UnknownRunError:
-        log, records = await branch(checkpointer, await checkpointer.read(source), options, None)
+        records = await checkpointer.read(source)
+        if is_place_of_run(checkpointer, source, records):
+            log, records = await checkpointer.open(opening_of(records).header["run_id"])
+        else:
+            log, records = await branch(checkpointer, records, options, None)
     try:
         return await go_on(checkpointer, log, records, find, options, allow_changes, interrupted)
     except BaseException:
         await log.aclose()
         raise
+
+
+def is_place_of_run(checkpointer: Checkpointer, source: str, records: list[Record]) -> bool:
+    """Say whether a path is where the checkpointer keeps the run of these records, and not a copy of them."""
+    place_of: Any = getattr(checkpointer, "place_of", None)
+    if place_of is None:
+        return False
+    own = Path(place_of(opening_of(records).header["run_id"]))
+    return Path(source).absolute() in (own, own / "journal")
 
 
 async def go_on(

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Self
 
 from ._core.commands import Finish
-from ._core.events import RunStarted, StopRequested
+from ._core.events import Received, RunStarted, StopRequested
 from ._core.run_state import RunState
 from ._lazy import lazily
 from ._runtime.limits import Limits, new_state
@@ -17,8 +17,10 @@ from ._runtime.link import route_of
 from ._runtime.scheduler import Scheduler
 from ._runtime.timers import LoopClock
 from .channel import Channel
+from .context.asking import check_event
 from .errors import (
     CheckpointWriteError,
+    ConfigError,
     GraflowRuntimeError,
     GraflowWorkflowCanceledError,
     TaskTimeoutError,
@@ -97,7 +99,7 @@ class Run:
         self._status = "running"
         self._finish: Finish | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._services = Services(options, provided)
+        self._services = Services(options, provided, None if keeper is None else keeper.home)
         self._timeline: Timeline | None = listening.Timeline() if watched else None
         self._log: EventLog | None = listening.EventLog(self.run_id) if watched else None
         self._scheduler: Scheduler | None = None
@@ -110,7 +112,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """How far it is: "running", "completed", "failed" or "cancelled"."""
+        """How far it is: "running", "completed", "failed", "cancelled" or "paused"."""
         return self._status
 
     @property
@@ -147,6 +149,37 @@ class Run:
         """Cancel the run; awaiting it raises GraflowWorkflowCanceledError with the reason."""
         if self._scheduler is not None and self._finish is None:
             self._scheduler.submit(StopRequested("cancelled", GraflowWorkflowCanceledError(reason)))
+
+    def pause(self, reason: str = "somebody asked for it") -> None:
+        """Pause the run: what runs may end, nothing new begins, and awaiting it raises WorkflowPausedError.
+
+        What still runs after `cancel_grace` seconds is cancelled, and starts over when the run is resumed.
+
+        Raises:
+            ConfigError: the run keeps no journal to go on from.
+            GraflowRuntimeError: it has not started.
+        """
+        if self._keeper is None:
+            raise ConfigError("only a run with a journal can pause: start it with checkpoint_dir='./checkpoints'")
+        if self._scheduler is None:
+            raise GraflowRuntimeError("the run has not started: use `async with wf.start() as run`")
+        pausing: Any = self._scheduler
+        pausing.pause(reason)
+
+    def send(self, name: str, payload: Any = None) -> None:
+        """Send an event to the run: `ctx.wait_for_event(name)` gives its payload to whoever waits, or waits next.
+
+        Raises:
+            ConfigError: the name is no text.
+            NotSerializableError: the run keeps a journal, and the payload cannot be pickled.
+            GraflowRuntimeError: the run has not started, or has ended.
+        """
+        check_event(name)
+        if self._scheduler is None or self._scheduler.done.done():
+            raise GraflowRuntimeError(
+                f"event {name!r}: the run has {'not started' if self._scheduler is None else 'ended'}"
+            )
+        self._scheduler.submit(Received(name, payload))
 
     def __await__(self) -> Generator[Any, Any, Any]:
         """Wait for the value of the run, or raise what ended it."""
@@ -295,8 +328,9 @@ class Run:
             self._timeout_timer.cancel()
         await scheduler.lanes.drained()
         scheduler.close()
-        await self._services.aclose()
-        if finish.error is not None and not isinstance(finish.error, GraflowWorkflowCanceledError):
+        stays = finish.kind == "paused" or isinstance(finish.error, CheckpointWriteError)
+        await self._services.aclose(withdraw=not stays)
+        if finish.kind == "failed" and finish.error is not None:
             hint = "" if self._keeper is None else f"; go on with: await wf.resume({self.run_id!r}, ...)"
             note(finish.error, f"graflow_async: it ended run {self.run_id} of workflow {self.name!r}{hint}")
         if self._keeper is not None:

@@ -27,12 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextvars import Context
 
+    from ._runtime.desk import Desk
+    from ._runtime.pausing import IdleWatch
     from ._runtime.recording import JournaledScheduler
+    from .broker import Broker
     from .context.blocking import SyncTaskExecutionContext
     from .executors.threads import ThreadPool
 
 logger = logging.getLogger("graflow_async.run")
+_asking = lazily("graflow_async.broker")  # for its types
 _blocking = lazily("graflow_async.context.blocking")
+_desk = lazily("graflow_async._runtime.desk")
+_brokering = lazily("graflow_async.brokering")
+_handlers = lazily("graflow_async.handlers")
+_pausing = lazily("graflow_async._runtime.pausing")
 _pool = lazily("graflow_async.executors.threads")
 _recording = lazily("graflow_async._runtime.recording")
 
@@ -45,14 +53,18 @@ class Services:
         scheduler: the run's shell.
     """
 
-    def __init__(self, options: RunOptions, provided: Mapping[str | type, Any]) -> None:
-        """Look at the options; nothing is opened yet.
+    def __init__(self, options: RunOptions, provided: Mapping[str | type, Any], home: Any = None) -> None:
+        """Look at the options; nothing is opened yet. `home` is the directory in which the run is recorded, if it is.
 
         Raises:
             ConfigError: the `executor` option makes no sense.
         """
         self._options = options
         self._provided = provided
+        self._home = home
+        self._desk: Desk | None = None
+        self._broker: Broker | None = None
+        self._idle_watch: IdleWatch | None = None
         self._threads: ThreadPool | None = None
         self._executors, self._default_executor = executors_of(options.get("executor"))
         self._has_own = bool(self._executors)
@@ -69,7 +81,12 @@ class Services:
         self, state: RunState, clock: Clock, notifier: Notifier | None, store: KeyValueStore
     ) -> JournaledScheduler:
         """Put the parts of a run with a journal together."""
-        return self._open(_recording.JournaledScheduler, state, clock, notifier, store)
+        scheduler: JournaledScheduler = self._open(_recording.JournaledScheduler, state, clock, notifier, store)
+        scheduler.sleeping = self.link.sleeping
+        pause_after = self._options.get("pause_after")
+        if pause_after is not None:
+            self._idle_watch = _pausing.IdleWatch(scheduler, scheduler.activity, pause_after)
+        return scheduler
 
     def _open(
         self, kind: type[Any], state: RunState, clock: Clock, notifier: Notifier | None, store: KeyValueStore
@@ -85,6 +102,7 @@ class Services:
             threads=self._thread_pool,
             executors=self._executors,
             provided=self._provided,
+            new_desk=lambda: self._new_desk(clock, context),
         )
         context = _base_context()
         bodies = Bodies(
@@ -112,8 +130,9 @@ class Services:
             validate=options.get("validate", False),
         )
         link.scheduler = self.scheduler = scheduler
-        scheduler.on_cancel = bodies.on_cancel = link.close_portals
+        scheduler.on_cancel = bodies.on_cancel = link.portals.close
         bodies.lanes, bodies.watch, bodies.completed = scheduler.lanes, scheduler.watch, scheduler.completed
+        bodies.suspended = scheduler.suspended
         bodies.on_start = notifier.started if notifier is not None else None
         link.check_graph(state.root.graph)
         return scheduler
@@ -121,10 +140,34 @@ class Services:
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing that takes time to close."""
-        return self._threads is None and not self._has_own and not self._processes.is_open
+        return self._threads is None and not self._has_own and not self._processes.is_open and self._desk is None
 
-    async def aclose(self) -> None:
-        """Close executors and threads."""
+    def _new_desk(self, clock: Clock, context: Context) -> Desk:
+        """Make what asks people."""
+        broker, handlers, is_own = _brokering.broker_for(self._options.get("feedback"), self._home)
+        if is_own:
+            self._broker = broker
+        watch = self._idle_watch
+        desk: Desk = _desk.Desk(
+            self.scheduler,
+            broker,
+            clock,
+            context,
+            self.link.memory,
+            partial(_handlers.notify, handlers) if handlers else None,
+            None if watch is None else watch.asked,
+        )
+        self._desk = desk
+        return desk
+
+    async def aclose(self, *, withdraw: bool = True) -> None:
+        """Close executors and threads, and what asks people: open questions are withdrawn, or left as they are."""
+        if self._idle_watch is not None:
+            self._idle_watch.close()
+        if self._desk is not None:
+            await self._desk.aclose(withdraw=withdraw, grace=self._options.get("cancel_grace", 10.0))
+        if self._broker is not None:
+            await self._broker.aclose()
         for executor in self._executors.values():
             try:
                 await executor.aclose()

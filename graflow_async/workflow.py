@@ -25,21 +25,31 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
+    from .context.prompting import PromptManager
     from .recovery import Plan
 
 config = lazily("graflow_async.config")
 _keeping = lazily("graflow_async.keeping")
+_prompting = lazily("graflow_async.context.prompting")
 _recovery = lazily("graflow_async.recovery")
 
 
 class Workflow(Drawn):
     """A named graph of tasks. One workflow can run many times, also at once; running never changes it."""
 
-    def __init__(self, name: str, expression: Expression | None = None) -> None:
+    def __init__(
+        self, name: str, expression: Expression | None = None, *, prompt_manager: PromptManager | None = None
+    ) -> None:
         """Make a workflow of an expression, or an empty one to be filled in a `with` block.
 
+        Args:
+            name: what to call it.
+            expression: what it is made of.
+            prompt_manager: `ctx.prompt_manager` in its tasks and in their child runs, and the value of parameters of
+                that name.
+
         Raises:
-            DefinitionError: no usable name.
+            DefinitionError: no usable name, or a prompt manager that is none.
             TypeError: not a task expression.
         """
         check_id(name)
@@ -52,6 +62,8 @@ class Workflow(Drawn):
         self._starts_all = False
         self._tokens: list[Token[Block | None]] = []
         self._last: Mapping[str, Any] = {}
+        if prompt_manager is not None:
+            self._provided["prompt_manager"] = _prompting.require_prompt_manager(prompt_manager)
         if expression is not None:
             if not isinstance(expression, Expression):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
                 message = (
@@ -328,12 +340,12 @@ class Workflow(Drawn):
         return f"<Workflow {self.name!r}: {len(self._items)} items>"
 
 
-def workflow(name: str) -> Workflow:
+def workflow(name: str, *, prompt_manager: PromptManager | None = None) -> Workflow:
     """Make a workflow to be filled in a block.
 
-    What is defined inside `with workflow("name") as wf:` joins it.
+    What is defined inside `with workflow("name") as wf:` joins it. The arguments are those of `Workflow`.
     """
-    return Workflow(name)
+    return Workflow(name, prompt_manager=prompt_manager)
 
 
 def _tasks_in(expressions: Iterable[Expression]) -> set[int]:

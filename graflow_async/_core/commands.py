@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .question import Question
 from .state import Batch, Instance, Scope
 
 
@@ -51,6 +52,36 @@ class DropTimer:
         self.token = token
 
 
+class Publish:
+    """Ask the outside."""
+
+    __slots__ = ("question",)
+
+    def __init__(self, question: Question) -> None:
+        """Keep what."""
+        self.question = question
+
+
+class Expire:
+    """End a question whose time is over, unless it has just been answered; how it ended comes back as an event."""
+
+    __slots__ = ("question",)
+
+    def __init__(self, question: Question) -> None:
+        """Keep which."""
+        self.question = question
+
+
+class Reply:
+    """Tell whoever waits that a question has ended."""
+
+    __slots__ = ("question",)
+
+    def __init__(self, question: Question) -> None:
+        """Keep which."""
+        self.question = question
+
+
 class Deliver:
     """Give a child's end to whoever awaits it: `kind` is "value", "error" or "cancelled"."""
 
@@ -90,4 +121,4 @@ class Tell:
         self.data = data
 
 
-Command = Instance | Batch | Cancel | Resume | SetTimer | DropTimer | Deliver | Finish | Tell
+Command = Instance | Batch | Cancel | Resume | SetTimer | DropTimer | Publish | Expire | Reply | Deliver | Finish | Tell

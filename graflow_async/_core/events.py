@@ -7,6 +7,7 @@ from typing import Any
 from ..graph import Graph
 from ..route import Route
 from ..task import Task
+from .question import Question
 from .wishes import Child, Wishes
 
 
@@ -175,6 +176,53 @@ class HandleDropped:
         self.handle = handle
 
 
+class Asked:
+    """A body asks the outside, for `delay` seconds at most (None: for ever); it may be a question that had expired."""
+
+    __slots__ = ("delay", "key", "question")
+
+    def __init__(self, key: int, question: Question, delay: float | None = None) -> None:
+        """Keep who asks what."""
+        self.key = key
+        self.question = question
+        self.delay = delay
+
+
+class Answered:
+    """An open question has ended: `kind` is "answered", "expired", "cancelled" or "withdrawn"."""
+
+    __slots__ = ("kind", "question_id", "value")
+
+    def __init__(self, question_id: str, kind: str, value: Any = None) -> None:
+        """Keep which, and how."""
+        self.question_id = question_id
+        self.kind = kind
+        self.value = value
+
+
+class Received:
+    """An event was sent to the run; `letter` is its number if it came from another process."""
+
+    __slots__ = ("letter", "payload", "topic")
+
+    def __init__(self, topic: str, payload: Any, letter: str | None = None) -> None:
+        """Keep what it carries."""
+        self.topic = topic
+        self.payload = payload
+        self.letter = letter
+
+
+class Suspended:
+    """A body has stopped because nobody answered its question; the run pauses, and the body will start over."""
+
+    __slots__ = ("key", "question_id")
+
+    def __init__(self, key: int, question_id: str) -> None:
+        """Keep whose, and which."""
+        self.key = key
+        self.question_id = question_id
+
+
 class StopRequested:
     """The holder of the run wants it to end: with `error`, as `kind` "cancelled" or "failed"."""
 
@@ -202,4 +250,8 @@ Event = (
     | StopRequested
     | Taken
     | Repeated
+    | Asked
+    | Answered
+    | Received
+    | Suspended
 )

@@ -38,6 +38,8 @@ def check(state: RunState) -> None:
     for identity, owner in owners.items():
         count = open_under.get(identity, 0)
         _require(owner.open == count, f"{owner!r} counts {owner.open} open, there are {count}")
+    for question in state.asked.values():
+        _require(not question.kind, f"question {question.id} is {question.kind} but among the open ones")
     for gate in _gates(state):
         free = gate.size - held.get(id(gate), 0)
         _require(

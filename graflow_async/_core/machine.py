@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InvalidTransitionError
 from .commands import Command
 from .events import (
+    Answered,
+    Asked,
     Called,
     Cancelled,
     CancelRequested,
@@ -18,17 +20,20 @@ from .events import (
     Failed,
     HandleDropped,
     Parked,
+    Received,
     Repeated,
     RunCalled,
     RunStarted,
     StopRequested,
+    Suspended,
     Taken,
     TimerFired,
     Unparked,
 )
 from .gate import Gate
-from .jumps import Jumps
 from .kinship import goes_to, in_lap
+from .question import Question
+from .questions import Questions
 from .run_state import RunState
 from .state import Awaited, Batch, Instance, Owner, Scope, Status
 from .table import LEGAL
@@ -40,7 +45,7 @@ if TYPE_CHECKING:
 RUNNING, CLOSING = Status.RUNNING, Status.CLOSING
 
 
-class Machine(Jumps):
+class Machine(Questions):
     """Turns events into commands. Synchronous, no clock, no randomness, no I/O."""
 
     def __init__(self, state: RunState) -> None:
@@ -61,6 +66,10 @@ class Machine(Jumps):
             StopRequested: self._stop_requested,
             Taken: self._taken,
             Repeated: self._repeated,
+            Asked: self._asked,
+            Answered: self.answered,
+            Received: self.received,
+            Suspended: self._suspended,
         }
 
     def apply(self, event: Event) -> list[Command]:
@@ -170,6 +179,12 @@ class Machine(Jumps):
     def _unparked(self, event: Unparked) -> None:
         self.resume(self._live(event.key, Unparked))
 
+    def _asked(self, event: Asked) -> None:
+        self.take_question(self._live(event.key, Asked), event)
+
+    def _suspended(self, event: Suspended) -> None:
+        self.suspended(self._live(event.key, Suspended), event)
+
     def _called(self, event: Called) -> None:
         instance = self._live(event.key, Called)
         instance.is_swept = False
@@ -229,6 +244,8 @@ class Machine(Jumps):
         target = self.state.timers.pop(event.token, None)
         if isinstance(target, Gate):
             self.reopen(target)
+        elif isinstance(target, Question):
+            self.expire(target)
         elif target is not None:
             if target.status is Status.DELAYED:
                 self.begin(target)

@@ -7,6 +7,7 @@ from typing import Any
 from ..definition import Definition
 from ..graph import Graph
 from .gate import Gate
+from .question import Question
 from .state import Batch, Instance, Lap, Scope, Status, new_instance
 
 RUNNING = Status.RUNNING
@@ -22,22 +23,30 @@ class RunState:
         scopes: key -> child run that has not ended.
         gates: named limits, "threads" and "run" (max_concurrency) among them.
         base: gates that every instance passes.
+        asked: open questions, by id.
+        named: questions with a name, open or not, by it.
+        letters: events that nobody has waited for so far, by topic, the oldest first.
+        taken_letters: numbers of the events that came from other processes.
         steps: turns so far.
         turns: definition id -> turns, kept only when `max_steps` is set.
     """
 
     __slots__ = (
+        "asked",
         "base",
         "batches",
         "gates",
         "laps",
+        "letters",
         "live",
         "max_steps",
+        "named",
         "next_key",
         "root",
         "run_id",
         "scopes",
         "steps",
+        "taken_letters",
         "timers",
         "turns",
     )
@@ -56,7 +65,11 @@ class RunState:
         self.next_key = 1
         self.steps = 0
         self.turns: dict[str, int] = {}
-        self.timers: dict[Any, Instance | Gate] = {}
+        self.timers: dict[Any, Instance | Gate | Question] = {}
+        self.asked: dict[str, Question] = {}
+        self.named: dict[str, Question] = {}
+        self.letters: dict[str, list[Any]] = {}
+        self.taken_letters: set[str] = set()
 
     def take(self, batch: Batch) -> Instance:
         """Make the next child of a batch an instance; the key was reserved when the batch was released."""
@@ -77,6 +90,13 @@ class RunState:
             del self.batches[batch.first]
             batch.tasks = []
         return instance
+
+    def question_of(self, instance: Instance, question_id: str) -> Question | None:
+        """Find a question that an instance has asked, open or not."""
+        for question in (*self.named.values(), *(instance.steps or {}).values()):
+            if isinstance(question, Question) and question.id == question_id and question.key == instance.key:
+                return question
+        return None
 
     def batch_of(self, key: int) -> Batch | None:
         """Find the batch in which a child waits to be taken."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .events import Called, Cancelled, CancelRequested, Completed, Failed, Parked, RunCalled, Unparked
+from .events import Asked, Called, Cancelled, CancelRequested, Completed, Failed, Parked, RunCalled, Suspended, Unparked
 from .state import FINAL, Status
 
 _BODY = frozenset({Status.RUNNING, Status.PARKED, Status.RESUMING})
@@ -13,6 +13,8 @@ LEGAL: dict[type, frozenset[Status]] = {
     Cancelled: _BODY,
     Called: _BODY,
     RunCalled: _BODY,
+    Asked: _BODY,
+    Suspended: _BODY,
     Parked: frozenset({Status.RUNNING}),
     Unparked: frozenset({Status.PARKED}),
     CancelRequested: frozenset(Status) - FINAL,

@@ -38,6 +38,10 @@ class Provided:
                 return entry
         return None
 
+    def entry(self, key: str | type) -> Any:
+        """Give what was registered under a key, as it was registered; None if nothing was."""
+        return self._entries.get(key)
+
     async def value(self, key: str | type) -> Any:
         """Give the object of an entry, making it at first use; all that ask meanwhile get the same one."""
         entry = self._entries[key]
@@ -57,7 +61,11 @@ def is_factory(value: Any) -> bool:
 
 
 class Binder:
-    """Finds values for the parameters that a call leaves open."""
+    """Finds values for the parameters that a call leaves open.
+
+    Attributes:
+        provided: what the run's workflow registered.
+    """
 
     def __init__(
         self,
@@ -66,7 +74,7 @@ class Binder:
         fetch: Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]],
     ) -> None:
         """Look up channel keys with `peek` where the store can answer at once, else with `fetch`."""
-        self._provided = provided
+        self.provided = provided
         self._peek = peek
         self._fetch = fetch
 
@@ -77,11 +85,11 @@ class Binder:
             BindingError: a required parameter has no value, or two predecessors give it one.
         """
         found: dict[str, Any] = {}
-        if self._provided:
+        if self.provided:
             for parameter in wanted:
-                key = self._provided.key_for(parameter)
+                key = self.provided.key_for(parameter)
                 if key is not None:
-                    found[parameter.name] = await self._provided.value(key)
+                    found[parameter.name] = await self.provided.value(key)
         if instance.task.definition.resolve:
             await self._resolve(instance, [p for p in wanted if p.name not in found], found)
         missing = [p for p in wanted if p.is_required and p.name not in found]

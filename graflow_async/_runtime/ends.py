@@ -22,6 +22,7 @@ class Ends:
 
     lanes: Lanes
     completed: Callable[[Instance, Any, Any], None]
+    suspended: Callable[[Instance, BaseException], bool]
     watch: Callable[[int], None]
     on_cancel: Callable[[int], None]
     on_start: Callable[[Instance], None] | None = None
@@ -87,6 +88,8 @@ class Ends:
             error = wrapped
         if isinstance(error, Upstream):
             self._submit(Failed(instance.key, error.error, again=False))
+            return
+        if isinstance(error, TimeoutError) and self.suspended(instance, error):
             return
         again = not isinstance(error, BindingError)
         note(

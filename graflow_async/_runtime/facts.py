@@ -12,6 +12,8 @@ from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._core.events import (
+    Answered,
+    Asked,
     Called,
     Cancelled,
     CancelRequested,
@@ -20,10 +22,12 @@ from .._core.events import (
     Failed,
     HandleDropped,
     Parked,
+    Received,
     Repeated,
     RunCalled,
     RunStarted,
     StopRequested,
+    Suspended,
     Taken,
     TimerFired,
     Unparked,
@@ -79,6 +83,10 @@ class FactWriter:
             Failed: lambda e: ("f", e.key, codec.dumps_error(e.error), e.again, self._numbers(e.error)),
             Completed: lambda e: ("c", e.key, e.value, encoder.wishes(e.wishes)),
             Repeated: lambda e: ("g", e.scope, e.node, e.upstream, e.known, encoder.handle(e.handle)),
+            Asked: lambda e: ("w", e.key, e.question, e.delay),
+            Answered: lambda e: ("z", e.question_id, e.kind, e.value),
+            Received: lambda e: ("m", e.topic, e.payload, e.letter),
+            Suspended: lambda e: ("i", e.key, e.question_id),
             Called: self._called,
             RunCalled: self._run_called,
         }
@@ -185,6 +193,10 @@ class FactReader:
             "f": self._failed,
             "c": self._completed,
             "g": self._repeated,
+            "w": Asked,
+            "z": Answered,
+            "m": Received,
+            "i": Suspended,
             "k": self._called,
             "r": self._run_called,
         }

@@ -6,6 +6,7 @@ from typing import Any
 
 from .._core.commands import Command, Deliver, DropTimer, Finish, SetTimer
 from .._core.events import (
+    Asked,
     Called,
     Cancelled,
     Completed,
@@ -13,6 +14,7 @@ from .._core.events import (
     Failed,
     Parked,
     RunCalled,
+    Suspended,
     TimerFired,
     Unparked,
 )
@@ -23,7 +25,7 @@ from ..errors import CheckpointCorruptError, InvalidTransitionError
 from .limits import Limits, adjust
 from .recorded import Identity, Recorded, RecordedCall, RecordedChild, arguments_of, identity_of
 
-BODY_FACTS = (Completed, Failed, Cancelled, Called, RunCalled, Parked, Unparked)
+BODY_FACTS = (Completed, Failed, Cancelled, Called, RunCalled, Parked, Unparked, Asked, Suspended)
 
 
 class Fold:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 SKIPPABLE = 128  # kinds from here on may be passed over by a reader that does not know them
-KEYLESS = frozenset("shqg")  # facts that are about no instance
+KEYLESS = frozenset("shqgzm")  # facts that are about no instance
 
 
 class Step(NamedTuple):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import threading
-from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -26,12 +23,14 @@ from ..store import KeyValueStore, Peekable
 from ..task import Mapped, Task
 from .binding import Binder, Provided
 from .calls import GENERATOR_WINDOW, ChildHandle, MapCall, run_map
-from .ports import Memory, Notifier, ThreadPort
+from .portals import Portals
+from .ports import Asking, Memory, Notifier, ThreadPort
 from .recorded import identity_of
 from .scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    import asyncio
+    from collections.abc import Callable, Mapping, Sequence
 
 maps = lazily("graflow_async._runtime.pulls")
 _BODY = frozenset({Status.RUNNING, Status.PARKED, Status.RESUMING})
@@ -69,6 +68,7 @@ class Link:
         threads: Callable[[], ThreadPort],
         executors: Mapping[str, Any],
         provided: Mapping[str | type, Any],
+        new_desk: Callable[[], Asking],
     ) -> None:
         """Take the services of the run; `scheduler` is set when it exists, and so is `memory` if there is a journal."""
         self.run_id = run_id
@@ -79,10 +79,13 @@ class Link:
         self.executors = executors
         self.scheduler: Scheduler
         self.memory: Memory | None = None
+        self._new_desk = new_desk
+        self._desk: Asking | None = None
+        self.sleeping: dict[int, int] = {}
         self._channels: dict[tuple[int, str], Channel] = {}
         self._namespaces: dict[int, str] = {}
         self.binders: dict[int, Binder] = {0: self.new_binder(provided, Channel(store, run_id))}
-        self._portals: dict[int, set[asyncio.Task[Any]]] = {}
+        self.portals = Portals(self.refuse_late)
         self._thread = threading.get_ident()
 
     # -- lookups ----------------------------------------------------------------------------------------------
@@ -94,6 +97,13 @@ class Link:
             namespace = self._namespaces.get(scope.key, self.run_id)
             channel = self._channels[scope.key, name] = Channel(self.store, namespace, name)
         return channel
+
+    @property
+    def desk(self) -> Asking:
+        """What asks people, made when somebody asks first."""
+        if self._desk is None:
+            self._desk = self._new_desk()
+        return self._desk
 
     def check(self, definition: Definition) -> None:
         """Refuse a task whose limits or executor the run does not have.
@@ -276,10 +286,14 @@ class Link:
             seconds = await self._rest_of(self.memory, instance, ("sleep", instance.attempt, ordinal), seconds)
         future: asyncio.Future[None] = self.scheduler.loop.create_future()
         timer = self.clock.call_later(seconds, lambda: None if future.done() else future.set_result(None))
+        self.sleeping[instance.key] = self.sleeping.get(instance.key, 0) + 1
         try:
             await self.scheduler.park(instance, future)
         finally:
             timer.cancel()
+            self.sleeping[instance.key] -= 1
+            if not self.sleeping[instance.key]:
+                del self.sleeping[instance.key]
 
     async def _rest_of(self, memory: Memory, instance: Instance, name: Any, seconds: float) -> float:
         """Give what is left of a wait that may have begun in an earlier life of the body."""
@@ -288,69 +302,6 @@ class Link:
             return max(until - self.clock.time(), 0.0)
         await memory.keep(instance, name, self.clock.time() + seconds, memory.position(instance))
         return seconds
-
-    def block(
-        self, instance: Instance, face: Any, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any
-    ) -> Any:
-        """Run a coroutine function on the loop for a sync task and give its value to the task's thread.
-
-        Raises:
-            GraflowRuntimeError: it would block the loop itself.
-        """
-        if threading.get_ident() == self._thread:
-            message = (
-                f"task {instance.id!r} runs on the event loop itself, where a blocking verb would stop everything; "
-                "make it `async def`, or let it run in a thread (executor='thread')"
-            )
-            raise GraflowRuntimeError(message)
-        answer: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        context = copy_context()
-        self.scheduler.loop.call_soon_threadsafe(
-            partial(self._open_portal, instance, face, function, args, answer), context=context
-        )
-        try:
-            return answer.result()
-        except concurrent.futures.CancelledError:
-            raise asyncio.CancelledError from None
-
-    def close_portals(self, key: int) -> None:
-        """Cancel what the thread of an instance waits for."""
-        for task in self._portals.get(key, ()):
-            task.cancel()
-
-    def _open_portal(
-        self,
-        instance: Instance,
-        face: Any,
-        function: Callable[..., Coroutine[Any, Any, Any]],
-        args: tuple[Any, ...],
-        answer: concurrent.futures.Future[Any],
-    ) -> None:
-        """Start a coroutine for a thread; runs on the loop, in a copy of the thread's context."""
-        if instance.doomed:
-            answer.cancel()
-            return
-        try:
-            self.refuse_late(instance, face, "use the run")
-        except GraflowRuntimeError as error:
-            answer.set_exception(error)
-            return
-        task = self.scheduler.loop.create_task(function(*args))
-        tasks = self._portals.setdefault(instance.key, set())
-        tasks.add(task)
-
-        def ended(done: asyncio.Task[Any]) -> None:
-            tasks.discard(done)
-            if not tasks:
-                self._portals.pop(instance.key, None)
-            if done.cancelled():
-                answer.cancel()
-            elif (error := done.exception()) is not None:
-                answer.set_exception(error)
-            else:
-                answer.set_result(done.result())
-
-        task.add_done_callback(ended)
 
     # -- listeners --------------------------------------------------------------------------------------------
 

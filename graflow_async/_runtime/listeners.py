@@ -113,6 +113,11 @@ class Notifier:
         head = self._head(instance)
         if kind == "completed":
             return events.TaskCompleted(*head, data)
+        if kind == "asked":
+            return events.FeedbackRequested(*head, data)
+        if kind == "answered":
+            response = data.value if data.kind == "answered" else None
+            return events.FeedbackSettled(*head, data.about, data.kind, response)
         if kind == "iterated":
             return events.TaskIterated(*head, data)
         if kind == "retrying":

@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .._core.commands import Tell
+from .._core.question import Question
 from .._core.state import Instance
+from .._lazy import lazily
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping
+
+    from ..broker import Broker
+
+_broker = lazily("graflow_async.broker")  # for its types
 
 
 class ThreadPort(Protocol):
@@ -51,6 +57,45 @@ class Notifier(Protocol):
         ...
 
 
+class Asking(Protocol):
+    """Asks people on behalf of bodies, and waits for events."""
+
+    @property
+    def broker(self) -> Broker:
+        """Where the questions go."""
+        ...
+
+    def restart(self) -> None:
+        """Put the questions again that were open when the recorded run stopped; a fork asks its own."""
+        ...
+
+    async def aclose(self, *, withdraw: bool, grace: float) -> None:
+        """Let what is under way end, for at most `grace` seconds; withdraw what is still open if the run is over."""
+        ...
+
+    def ask(
+        self, instance: Instance, owner: str, slot: Any, draft: Any, timeout: float | None, *, anew: bool = False
+    ) -> Question:
+        """Ask a question (a `FeedbackRequest`), unless this place of the run has asked it before: give it, open or not.
+
+        Raises:
+            DuplicateRequestError: its name belongs to a question that is asked elsewhere in the run.
+        """
+        ...
+
+    def expect(self, instance: Instance, owner: str, slot: Any, topic: str, timeout: float | None) -> Question:
+        """Wait for an event, unless this place of the run has waited for it before."""
+        ...
+
+    def waiter(self, question: Question) -> asyncio.Future[None]:
+        """Give a future that is done once a question has ended."""
+        ...
+
+    def let_go(self, question: Question, future: asyncio.Future[None]) -> None:
+        """Stop waiting for a question; one that nobody waits for is withdrawn."""
+        ...
+
+
 class Memory(Protocol):
     """Keeps what a body must find again when it starts over in another process."""
 
@@ -70,6 +115,10 @@ class Memory(Protocol):
         self, instance: Instance, path: str | None, metadata: Mapping[str, Any] | None
     ) -> tuple[str, dict[str, Any]]:
         """Take a checkpoint of the whole run now; give its place and what was noted about it."""
+        ...
+
+    async def flush(self) -> None:
+        """Wait until everything that was recorded survives what it has to survive."""
         ...
 
     def save_after(self, instance: Instance, path: str | None, metadata: Mapping[str, Any] | None) -> None:

@@ -13,8 +13,8 @@ from .._core.wishes import Wishes
 from .._lazy import lazily
 from ..errors import CheckpointWriteError, GraflowRuntimeError, NotSerializableError
 from .journal import ENDS, Journal
+from .pausing import Pausing
 from .recorded import Recorded
-from .scheduler import Scheduler
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,7 +42,7 @@ class NotingMachine(Machine):
         return instance
 
 
-class JournaledScheduler(Scheduler):
+class JournaledScheduler(Pausing):
     """Writes each fact, then carries out what follows from it: at once, or when the journal says that it is safe."""
 
     def new_machine(self, state: RunState, *, validate: bool) -> Machine:
@@ -135,6 +135,10 @@ class JournaledScheduler(Scheduler):
         """Say how much an instance has written into channels so far."""
         return self.journal.position(instance.key)
 
+    def activity(self) -> int:
+        """Give another number whenever something has happened."""
+        return self.journal.log.next_seq
+
     async def keep(self, instance: Instance, name: Any, value: Any, since: int) -> None:
         """Keep the value of a step of a body, and wait until it survives what it has to survive.
 
@@ -157,6 +161,14 @@ class JournaledScheduler(Scheduler):
             CheckpointWriteError: the storage refused.
         """
         return await self.journal.save(instance.id, path, metadata)
+
+    async def flush(self) -> None:
+        """Wait until everything that was recorded survives what it has to survive.
+
+        Raises:
+            CheckpointWriteError: the storage refused.
+        """
+        await self.journal.flush()
 
     def save_after(self, instance: Instance, path: str | None, metadata: Mapping[str, Any] | None) -> None:
         """Take a checkpoint of the whole run when a body has returned; the last one asked for in a turn counts."""
@@ -181,6 +193,8 @@ class JournaledScheduler(Scheduler):
 
     def _go_on(self, commands: Iterable[Command]) -> None:
         """Carry commands out now, or when what was written is safe; never out of order."""
+        if self.is_pausing:
+            self.look_whether_quiet()
         if self._releasing is not None:
             self._held.extend(commands)
         elif self.journal.push(self.lanes):

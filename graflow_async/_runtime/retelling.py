@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from .._core.events import Cancelled, CancelRequested, Event, Repeated, StopRequested, Taken, TimerFired
+from .._core.events import Answered, Cancelled, CancelRequested, Event, Repeated, StopRequested, Taken, TimerFired
 from .._core.run_state import RunState
 from .._core.state import Instance, Lap, Scope
 from ..errors import ParallelGroupError
@@ -90,6 +90,8 @@ class Retelling:
             if isinstance(event.token, int):
                 event.token = self.key(event.token) or -1
             return event.token in self.now.state.timers
+        if isinstance(event, Answered):
+            return event.question_id in self.now.state.asked
         if key is None:
             return True
         new = self.key(key)

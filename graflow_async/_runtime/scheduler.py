@@ -21,7 +21,7 @@ from .recorded import Recorded
 from .timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from contextvars import Context
 
 
@@ -107,6 +107,15 @@ class Scheduler:
         if not self.done.done():
             self.done.set_result(Finish("failed", None, failure))
         self.lanes.close()
+
+    def perform_with(self, verbs: Mapping[type, Callable[[Any], None]]) -> None:
+        """Let somebody else carry out commands of these types."""
+        self._perform.update(verbs)
+
+    def suspended(self, instance: Instance, error: BaseException) -> bool:
+        """Say whether the run pauses because nobody has answered a question; one without a journal fails instead."""
+        del instance, error
+        return False
 
     async def park(self, instance: Instance, future: asyncio.Future[Any]) -> Any:
         """Await something on behalf of a body; while it waits, the body holds no slot."""
@@ -233,7 +242,7 @@ class Scheduler:
                 del self._told[key]
                 continue
             due = since + grace
-            if instance.open and now >= due - EPSILON:
+            if instance.open and now >= due - EPSILON and not self.done.done():
                 self._told[key] = (lane, now)
                 continue
             if now >= due - EPSILON:

@@ -72,6 +72,10 @@ class FileCheckpointer:
         self._thread = DiskThread()
         self._open: set[FileLog] = set()
 
+    def place_of(self, run_id: str) -> str:
+        """Give the path of a run's directory, there or not."""
+        return str(self._directory_of(run_id))
+
     async def create(self, run_id: str) -> FileLog:
         """Begin the log of a new run.
 

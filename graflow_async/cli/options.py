@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..keeping import DEFAULT_DIRECTORY
+from ..options import DEFAULT_DIRECTORY
 
 
 class Durability(StrEnum):

@@ -13,8 +13,8 @@ from .._runtime.link import Link
 from ..channel import Channel, SyncChannel, SyncTypedChannel
 from ..compose import Expression
 from ..task import Mapped, Task, is_mapped
+from .asking_blocking import BlockingAskingContext
 from .coroutine import TaskExecutionContext
-from .plain import PlainContext
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -60,7 +60,7 @@ class SyncHandle(Handle[R]):
         return self.handle.cancelled()
 
 
-class SyncTaskExecutionContext(PlainContext):
+class SyncTaskExecutionContext(BlockingAskingContext):
     """What a sync task sees of its run."""
 
     def __init__(self, link: Link, instance: Instance) -> None:
@@ -78,7 +78,7 @@ class SyncTaskExecutionContext(PlainContext):
         Raises:
             GraflowRuntimeError: this task runs on the loop itself (executor="inline").
         """
-        return self._link.block(self._instance, self, _run, function, args)
+        return self._link.portals.block(self._instance, self, _run, function, args)
 
     @property
     def channel(self) -> SyncChannel:

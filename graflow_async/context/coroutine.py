@@ -20,7 +20,7 @@ from ..errors import GraflowRuntimeError
 from ..graph import Graph
 from ..options import check_child_options
 from ..task import Mapped, Task, is_mapped, is_task
-from .plain import PlainContext
+from .asking import AskingContext
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -33,7 +33,7 @@ R = TypeVar("R")
 M = TypeVar("M")
 
 
-class TaskExecutionContext(PlainContext):
+class TaskExecutionContext(AskingContext):
     """What an async task sees of its run."""
 
     @property

@@ -24,6 +24,7 @@ from ..errors import (
 from ..graph import Graph
 from ..policy import require_number
 from ..task import Task, is_mapped, is_task
+from .given import Given
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("graflow_async.task")
 
 
-class PlainContext:
+class PlainContext(Given):
     """Who am I, what do I wish for next.
 
     Wishes take effect together when the task returns, and not at all when the attempt raises.
@@ -374,11 +375,11 @@ def idempotency_key(run_id: str, instance: Instance) -> str:
     """Make the key of one turn of an instance: the same for every attempt, and after a resumption."""
     import hashlib  # slow to import, and few tasks ask for a key
 
-    return hashlib.sha256(f"{run_id}/{_path(instance)}/{instance.turn}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{run_id}/{path_of(instance)}".encode()).hexdigest()[:32]
 
 
-def _path(item: Instance | Scope) -> str:
-    """Say where an instance stands among all of a run, without numbers that depend on what else has happened."""
+def path_of(item: Instance) -> str:
+    """Say where a turn of an instance stands among all of a run, without numbers that depend on what else happened."""
     parts: list[str] = []
     current: Instance | Scope | None = item
     while current is not None:
@@ -391,4 +392,4 @@ def _path(item: Instance | Scope) -> str:
         turn = "" if current is item else f" turn {current.turn}"
         parts.append(f"{current.id!r} {place}{turn}")
         current = current.parent if current.parent is not None else current.scope
-    return "/".join(reversed(parts))
+    return f"{'/'.join(reversed(parts))}/{item.turn}"

@@ -34,7 +34,7 @@ class Layer(NamedTuple):
 
 
 LAYERS = (
-    Layer("leftwards", ("_version", "_lazy", "errors")),
+    Layer("leftwards", ("_version", "_lazy", "errors", "feedback_errors")),
     Layer(
         "free",
         (
@@ -51,7 +51,7 @@ LAYERS = (
                 "checkpointer",
                 "fingerprint",
             ),
-            *("feedback", "options"),
+            *("feedback", "broker", "answers", "drafts", "inbox", "options"),
         ),
     ),
     Layer("free", ("_core",)),
@@ -62,6 +62,8 @@ LAYERS = (
         (
             "draw",
             "drawn",
+            "handlers",
+            "brokering",
             "services",
             "keeping",
             "run",
@@ -71,6 +73,7 @@ LAYERS = (
             "config",
             "workflow",
             "manager",
+            "feedback_manager",
             "flow",
             "cli",
             "__main__",
