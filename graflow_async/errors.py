@@ -27,6 +27,7 @@ The tree says whose move is next::
     │  ├─ CheckpointVersionError         written by a newer version
     │  └─ CheckpointWriteError (OSError) the storage refused
     ├─ StoreError                    the backend
+    │  ├─ StoreUnavailableError          it does not answer
     │  ├─ ChannelTypeError (TypeError)
     │  └─ LockTimeoutError (TimeoutError)
     ├─ PromptError                   a prompt cannot be had, or not be rendered
@@ -313,6 +314,10 @@ class CheckpointTamperedError(CheckpointError, SecurityError):
 
 class StoreError(GraflowError):
     """The key-value store behind a channel refused or failed."""
+
+
+class StoreUnavailableError(StoreError):
+    """The backend does not answer; whether it did what was asked is not known."""
 
 
 class ChannelTypeError(StoreError, TypeError):

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+import redis
 import uvloop
 
 from tests.aids import guards, shadow
+from tests.aids.redis_server import RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -100,3 +102,18 @@ def guards_tasks(request: pytest.FixtureRequest, leaves_nothing_behind: None) ->
     del leaves_nothing_behind
     if pytest_asyncio.is_async_test(request.node):
         request.getfixturevalue("leaves_no_tasks")
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis for the whole session; `redis_url` gives it emptied."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> str:
+    """The URL of a real Redis with nothing in it."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url

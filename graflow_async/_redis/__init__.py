@@ -1,0 +1,1 @@
+"""What the adapters that speak Redis share: connections, names of keys, scripts, and what may be unpickled."""
