@@ -19,7 +19,6 @@ from .._core.question import Question
 from .._core.state import Instance
 from ..answers import answer_to
 from ..broker import Broker, Change
-from ..errors import GraflowError
 from ..feedback import FeedbackRecord, FeedbackRequest, FeedbackState, Letter
 from ..feedback_errors import AlreadyAnsweredError, DuplicateRequestError, InvalidAnswerError, UnknownRequestError
 from ..protocols import Clock
@@ -118,7 +117,8 @@ class Desk:
         if known is not None and not anew:
             if known.kind in ("", "answered") or self._is_news(known, instance):
                 return known
-            is_again = known.kind in ("expired", "suspended")
+            # What the records of another run have left behind (this one is its fork) stays that run's own.
+            is_again = known.kind in ("expired", "suspended") and known.about.run_id == self._state.run_id
         address = known.id if known is not None and is_again else os.urandom(16).hex()
         now = self._clock.time()
         request = replace(
@@ -188,6 +188,8 @@ class Desk:
                 self._scheduler.submit(Answered(question.id, "withdrawn"))
             else:
                 self._publish(Publish(question))
+        if self._state.asked and self._on_ask is not None:
+            self._on_ask()
 
     # -- commands ---------------------------------------------------------------------------------------------
 
@@ -338,6 +340,8 @@ class Desk:
 
     async def _use_letter(self, request: FeedbackRequest) -> None:
         """Answer a question with what was sent before it was asked, if anything was."""
+        if request.id not in self._state.asked:
+            return
         letter = self._early.pop(request.request_id, None)
         if letter is None:
             return
@@ -348,6 +352,10 @@ class Desk:
             logger.warning("run %s: an answer that came before its question is dropped: %s", request.run_id, error)
         except AlreadyAnsweredError:
             pass
+        except Exception as error:  # of the backend: whoever looks next finds the letter
+            self._early.setdefault(letter.name, letter)
+            logger.warning("run %s: an answer that came early waits on", request.run_id, exc_info=error)
+            return
         else:
             self._take_record(settled)
         await self._drop(letter)
@@ -358,8 +366,8 @@ class Desk:
             if self._memory is not None:
                 await self._memory.flush()
             await self.broker.drop(letter.run_id, [letter.id])
-        except GraflowError as error:
-            logger.warning("run %s: a letter stays where it is: %s", letter.run_id, error)
+        except Exception as error:  # of the backend, or the journal
+            logger.warning("run %s: a letter stays where it is", letter.run_id, exc_info=error)
 
     # -- handlers and the end ---------------------------------------------------------------------------------
 
