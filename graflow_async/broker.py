@@ -45,7 +45,7 @@ class Broker(Protocol):
         answer came late. What is pending, answered or cancelled stays as it is.
 
         Raises:
-            StoreError: the backend refused.
+            StoreError: the backend refused, or the request's id is no address.
         """
         ...
 
@@ -86,6 +86,7 @@ class Broker(Protocol):
             UnknownRequestError: there is no such question.
             AlreadyAnsweredError: somebody was faster.
             StaleQuestionError: the question is another one by now than the `revision` that was answered.
+            ValueError: nothing becomes pending, answered without a response, or anything else with one.
         """
         ...
 
@@ -106,9 +107,13 @@ class Broker(Protocol):
         ...
 
     def watch(self, run_id: str | None = None) -> AbstractAsyncContextManager[AsyncIterator[Change]]:
-        """Open a view of what changes from now on, of one run or of all; it never ends by itself."""
+        """Open a view of what changes from now on, of one run or of all; it ends when it is left, or with `aclose`.
+
+        One task at a time may wait on it. Changes of different questions may come in another order than they were made
+        in; a letter that is dropped, or a run that is forgotten, before the view has looked may be left out.
+        """
         ...
 
     async def aclose(self) -> None:
-        """Give back what this object holds; what it has kept stays."""
+        """End this object's open views and give back what it holds; what it has kept stays. It may be used again."""
         ...
