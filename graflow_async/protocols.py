@@ -42,9 +42,10 @@ class Job:
         attempt, turn: both 1-based.
         func, args, kwargs: what to call; the context is among the arguments if the task wants it.
         idempotency_key: the same for every attempt of this turn, also after a resume.
+        home: opaque: where the job comes from, for executors that let the task use its context elsewhere.
     """
 
-    __slots__ = ("args", "attempt", "func", "idempotency_key", "key", "kwargs", "run_id", "task_id", "turn")
+    __slots__ = ("args", "attempt", "func", "home", "idempotency_key", "key", "kwargs", "run_id", "task_id", "turn")
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class Job:
         attempt: int = 1,
         turn: int = 1,
         idempotency_key: str = "",
+        home: Any = None,
     ) -> None:
         """Keep what is to be called, and for whom."""
         self.run_id = run_id
@@ -69,6 +71,7 @@ class Job:
         self.attempt = attempt
         self.turn = turn
         self.idempotency_key = idempotency_key
+        self.home = home
 
 
 @runtime_checkable

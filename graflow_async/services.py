@@ -12,6 +12,7 @@ from ._core.run_state import RunState
 from ._core.state import Instance
 from ._lazy import lazily
 from ._runtime.bodies import Bodies
+from ._runtime.home import Home
 from ._runtime.link import Link
 from ._runtime.ports import Notifier
 from ._runtime.scheduler import Scheduler
@@ -205,6 +206,7 @@ class Services:
     ) -> Job:
         """Make the job of a body that runs elsewhere."""
         run_id = self.link.run_id
+        face: Any = self.context_for(instance)
         return Job(
             run_id,
             instance.id,
@@ -215,6 +217,7 @@ class Services:
             attempt=instance.attempt,
             turn=instance.turn,
             idempotency_key=idempotency_key(run_id, instance),
+            home=Home(self.link, instance, face),
         )
 
 

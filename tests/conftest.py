@@ -13,7 +13,7 @@ import pytest_asyncio
 import redis
 import uvloop
 
-from tests.aids import guards, shadow
+from tests.aids import guards, loopback, shadow
 from tests.aids.redis_server import RedisServer
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let one command run the suite on either loop."""
+    parser.addoption("--far", action="store_true", help="run every task as a worker would: only bytes go to and fro")
     parser.addoption("--shadow", action="store_true", help="let every run keep a journal, and check it at every record")
     parser.addoption("--uvloop", action="store_true", help="run asynchronous tests on uvloop instead of asyncio's loop")
 
@@ -58,6 +59,8 @@ def journals_every_run(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     """With `--shadow`: let every run of the test keep a journal that is told again at every record."""
     if request.config.getoption("--shadow") and request.node.get_closest_marker("unrecorded") is None:
         shadow.install(monkeypatch)
+    if request.config.getoption("--far") and request.node.get_closest_marker("unrecorded") is None:
+        loopback.install(monkeypatch)
 
 
 @pytest.fixture

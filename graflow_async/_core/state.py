@@ -203,6 +203,7 @@ class Instance:
         laps: how many laps it has owned.
         ordinal: which of the children with its id, of the same parent, it is, where several may have it; else 0.
         named: how many children have had an id of their own.
+        place: where in the run it stands, in words; only where the run itself is in another process.
         is_swept: everything under it was told to stop, too.
         doomed: it was told to stop.
     """
@@ -240,6 +241,7 @@ class Instance:
     is_swept = False
     laps = 0
     ordinal = 0
+    place: str | None = None
     named: dict[str, int] | None = None
 
     def name_child(self, child_id: str) -> int:

@@ -286,6 +286,8 @@ class Bodies(InThreads):
                 message = f"task {instance.id!r} asks for executor {kind!r}, which the run does not have"
                 raise ConfigError(message)
             job = self._job_for(instance, func, args, kwargs)
+            if getattr(executor, "takes_context", False):
+                timeout = None  # whoever runs it counts from when it begins there
             return await self._drive(lane, instance, instance, executor.execute(job), timeout)
         if inspect.isawaitable(value) and not isinstance(value, Expression):
             return await self._drive(lane, instance, instance, value, timeout)

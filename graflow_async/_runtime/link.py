@@ -56,7 +56,13 @@ class Runnable(Protocol):
 
 
 class Link:
-    """One run, as its tasks see it."""
+    """One run, as its tasks see it.
+
+    Attributes:
+        is_far: whether the run is in another process.
+    """
+
+    is_far = False
 
     def __init__(
         self,
@@ -138,6 +144,13 @@ class Link:
                 if node.kind not in PLAIN_KINDS and node.kind not in self.executors:
                     message = f"task {node.id!r} is in a group with executor {node.kind!r}, which the run does not have"
                     raise ConfigError(message)
+
+    async def result(self, instance: Instance, task_id: str, default: Any = None) -> Any:
+        """Give the latest result of a task, those of the instance's own descendants first."""
+        own = instance.own
+        if own is not None and task_id in own:
+            return own[task_id]
+        return instance.scope.results.get(task_id, default)
 
     # -- children ---------------------------------------------------------------------------------------------
 

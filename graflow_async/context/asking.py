@@ -27,8 +27,7 @@ RESPONSE = ".__feedback_response__"
 class AskingContext(PlainContext):
     """Asks people, and waits for events; whoever waits holds no slot and no thread."""
 
-    _questions = 0
-    _events = 0
+    _asked: dict[Any, int] | None = None
 
     @property
     def channel(self) -> Channel:
@@ -123,18 +122,31 @@ class AskingContext(PlainContext):
             ConfigError: an argument makes no sense.
         """
         check_event(name, timeout)
-        return self._expect(name, timeout)
+        return self._expect(name, timeout, self._place("event", name))
+
+    def _ask(self, draft: Draft, part: str | None = None) -> Coroutine[Any, Any, Any]:
+        """Ask, and give the response or a part of it.
+
+        A question without a name is found again by what it says, so that no answer goes to another question.
+        """
+        request = draft.request
+        slot = request.request_id or self._place("question", request.prompt, request.options)
+        return self._answer(draft, slot, part)
+
+    def _place(self, *what: Any) -> tuple[Any, ...]:
+        """Number what a body asks for, in the order in which it does, whatever is awaited first."""
+        asked = self._asked
+        if asked is None:
+            asked = self._asked = {}
+        number = asked[what] = asked.get(what, 0) + 1
+        return (*what, number)
 
     # The coroutines below await the future themselves: thousands of them may be open, and each frame costs memory.
 
-    async def _ask(self, draft: Draft, part: str | None = None) -> Any:
+    async def _answer(self, draft: Draft, slot: Any, part: str | None) -> Any:
         """Ask, and give the response or a part of it."""
         desk, instance, scheduler = self._link.desk, self._instance, self._link.scheduler
         self.refuse_late("ask")
-        slot: Any = draft.request.request_id
-        if not slot:
-            self._questions += 1
-            slot = ("question", self._questions)
         anew = False
         while True:
             question = desk.ask(instance, path_of(instance), slot, draft.request, draft.timeout, anew=anew)
@@ -161,7 +173,9 @@ class AskingContext(PlainContext):
                 try:
                     response = response.with_custom(answers.as_model(asked, draft.model, response.custom))
                 except faults.InvalidAnswerError as error:
-                    draft.request = replace(asked, metadata={**asked.metadata, "refused": str(error)})
+                    name = slot if isinstance(slot, str) else ""
+                    more = {**asked.metadata, "refused": str(error)}
+                    draft.request = replace(asked, request_id=name, metadata=more)
                     anew = True
                     continue
             if asked.channel_key is not None:
@@ -169,12 +183,11 @@ class AskingContext(PlainContext):
                 await self.channel.set(asked.channel_key + RESPONSE, response)
             return response if part is None else getattr(response, part)
 
-    async def _expect(self, topic: str, timeout: float | None) -> Any:
+    async def _expect(self, topic: str, timeout: float | None, slot: Any) -> Any:
         """Wait for an event, and give what it carries."""
         desk, instance, scheduler = self._link.desk, self._instance, self._link.scheduler
         self.refuse_late(f"wait for {topic!r}")
-        self._events += 1
-        question = desk.expect(instance, path_of(instance), ("event", self._events), topic, timeout)
+        question = desk.expect(instance, path_of(instance), slot, topic, timeout)
         if not question.kind:
             future = desk.waiter(question)
             try:

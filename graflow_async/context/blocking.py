@@ -100,6 +100,8 @@ class SyncTaskExecutionContext(BlockingAskingContext):
 
     def get_result(self, task_id: str, default: Any = None) -> Any:
         """Give the latest result of a task, this task's own descendants first."""
+        if self._link.is_far:
+            return self.block(self._async.get_result, task_id, default)
         own = self._instance.own
         if own is not None and task_id in own:
             return own[task_id]

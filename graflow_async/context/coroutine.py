@@ -55,10 +55,7 @@ class TaskExecutionContext(AskingContext):
 
     async def get_result(self, task_id: str, default: Any = None) -> Any:
         """Give the latest result of a task, this task's own descendants first."""
-        own = self._instance.own
-        if own is not None and task_id in own:
-            return own[task_id]
-        return self._instance.scope.results.get(task_id, default)
+        return await self._link.result(self._instance, task_id, default)
 
     # -- children ---------------------------------------------------------------------------------------------
 

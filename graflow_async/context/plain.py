@@ -380,6 +380,8 @@ def idempotency_key(run_id: str, instance: Instance) -> str:
 
 def path_of(item: Instance) -> str:
     """Say where a turn of an instance stands among all of a run, without numbers that depend on what else happened."""
+    if item.place is not None:
+        return item.place
     parts: list[str] = []
     current: Instance | Scope | None = item
     while current is not None:

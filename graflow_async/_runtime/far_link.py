@@ -1,0 +1,132 @@
+"""The link of a body that runs elsewhere: what a link does by itself is done here, the rest by the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from .._core.state import Instance, Scope
+from ..errors import GraflowRuntimeError
+from ..graph import Graph
+from .elsewhere import FarDesk, FarMemory, FarScheduler, FarStore
+from .link import Link, Runnable
+from .ports import ThreadPort
+from .talk import Talk
+from .timers import LoopClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class FarLink(Link):
+    """The run, as a body elsewhere sees it."""
+
+    is_far = True
+
+    def __init__(
+        self,
+        talk: Talk,
+        run_id: str,
+        instance: Instance,
+        *,
+        gates: list[str],
+        executors: list[str],
+        has_memory: bool,
+        threads: Callable[[], ThreadPort],
+    ) -> None:
+        """Serve the body of `instance` through `talk`.
+
+        Args:
+            talk: to the run.
+            run_id: of the run.
+            instance: as it is here.
+            gates: names of the limits that the run has.
+            executors: names of its executors.
+            has_memory: whether it keeps a journal.
+            threads: gives the threads of this process.
+        """
+        far = FarScheduler(talk, instance, dict.fromkeys(gates))
+        super().__init__(
+            run_id=run_id,
+            store=FarStore(talk),
+            clock=LoopClock(far.loop),
+            notifier=cast("Any", FarNotifier(talk)),
+            threads=threads,
+            executors=dict.fromkeys(executors),
+            provided={},
+            new_desk=lambda: FarDesk(talk),
+        )
+        self._talk = talk
+        self.scheduler = cast("Any", far)  # it does what a context asks of the real one
+        self.memory = FarMemory(talk) if has_memory else None
+
+    async def result(self, instance: Instance, task_id: str, default: Any = None) -> Any:
+        """Ask the run for the latest result of a task."""
+        del instance
+        return await self._talk.ask("result", task_id, default)
+
+    async def run_workflow(
+        self,
+        parent: Instance,
+        workflow: Runnable,
+        start_node: Any,
+        inputs: Mapping[str, Any],
+        timeout: float | None,
+        number: int,
+        failures: list[Any],
+    ) -> Any:
+        """Let the run run a workflow as a child run of the body."""
+        del failures
+        self.check_graph(workflow.graph)
+        if start_node is not None:
+            nodes: list[Any] = list(start_node) if isinstance(start_node, (list, tuple)) else [start_node]  # pyright: ignore[reportUnknownArgumentType]  # the user's
+            start_node = [node if isinstance(node, str) else node.id for node in nodes]
+        async with self.scheduler.parked(parent):
+            return await self._talk.ask(
+                "ran", workflow.name, workflow.graph, dict(workflow.provided), start_node, dict(inputs), timeout, number
+            )
+
+
+class FarNotifier:
+    """Lets the run's listeners know what the body says."""
+
+    def __init__(self, talk: Talk) -> None:
+        """Tell through `talk`."""
+        self._talk = talk
+
+    def emitted(self, instance: Instance, data: Any) -> None:
+        """Tell what the body emits."""
+        del instance
+        self._talk.tell("emitted", data)
+
+    def progress(self, instance: Instance, done: float, total: float | None, message: str) -> None:
+        """Tell how far the body is."""
+        del instance
+        self._talk.tell("progress", done, total, message)
+
+
+class FarResults(Mapping[str, Any]):
+    """Stands for the results of a run that is elsewhere."""
+
+    def __getitem__(self, task_id: str) -> NoReturn:
+        """Refuse."""
+        self._refuse()
+
+    def __iter__(self) -> Iterator[str]:
+        """Refuse."""
+        self._refuse()
+
+    def __len__(self) -> int:
+        """Refuse."""
+        return self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        message = "this task does not run where its run is, so ctx.results is not at hand: ask with ctx.get_result(id)"
+        raise GraflowRuntimeError(message)
+
+
+def far_scope(key: int, graph: Graph, name: str) -> Any:
+    """Make the scope of an instance that is not where its run is."""
+    scope = Scope(key, graph, name, None, None)
+    scope.results = cast("Any", FarResults())
+    return scope
