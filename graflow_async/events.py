@@ -107,15 +107,16 @@ class TaskRetrying(TaskFailed):
 
 @_event
 class FeedbackRequested(TaskEvent):
-    """A task asks a person: `request` is a `FeedbackRequest`."""
+    """A task has asked a person: `request` is a `FeedbackRequest`, and can be answered from now on."""
 
     request: Any
 
 
 @_event
-class FeedbackSettled(FeedbackRequested):
+class FeedbackSettled(TaskEvent):
     """A question has ended as `outcome`: "answered", "expired", "cancelled", or "withdrawn" by its task."""
 
+    request: Any
     outcome: str
     response: Any
 

@@ -53,7 +53,7 @@ class DropTimer:
 
 
 class Publish:
-    """Ask the outside."""
+    """Ask the outside; a question that is "suspended" is for whoever resumes the run."""
 
     __slots__ = ("question",)
 

@@ -41,8 +41,6 @@ class Questions(Jumps):
             if not waiting and question.topic is not None:
                 del state.letters[question.topic]
             return
-        if self.observed and question.about is not None:
-            self.out.append(Tell("asked", instance.id, instance.scope, instance, question.about))
         self.out.append(Publish(question))
 
     def expire(self, question: Question) -> None:
@@ -73,10 +71,11 @@ class Questions(Jumps):
             state.letters.setdefault(event.topic, []).append(event.payload)
 
     def suspended(self, instance: Instance, event: Suspended) -> None:
-        """Note that a body stopped for want of an answer: when it starts over the question is asked again."""
+        """Note that a body stopped for want of an answer: the question is open again, for whoever resumes the run."""
         question = self.state.question_of(instance, event.question_id)
         if question is not None:
             question.kind = "suspended"
+            self.out.append(Publish(question))
 
     def _end(self, question: Question, kind: str, value: Any) -> None:
         """Take a question out of the open ones, and tell whoever waits."""

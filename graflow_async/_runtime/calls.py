@@ -115,6 +115,8 @@ class ChildHandle(Handle[T]):
         if self._kind:
             return False
         self._scheduler.submit(CancelRequested(self.key, None if self.known_as.is_bulk else self.known_as))
+        if self._scheduler.done.done() and not self._kind:
+            self.deliver(0, "cancelled", None)  # the run has stopped where it was: no end will ever be told
         return True
 
     def add_done_callback(self, callback: Callable[[ChildHandle[T]], None]) -> None:
@@ -241,6 +243,8 @@ class MapCall:
         for child in self._adopted:
             if not child.kind:
                 self._scheduler.submit(CancelRequested(child.key))
+        if self._scheduler.done.done():
+            self.pending = 0  # the run has stopped where it was: no end will ever be told
 
     async def until(self, pending: int) -> None:
         """Wait until at most `pending` items have not ended, or one has failed."""

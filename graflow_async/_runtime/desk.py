@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .._core.commands import Expire, Publish, Reply
+from .._core.commands import Expire, Publish, Reply, Tell
 from .._core.events import Answered, Asked, Received
 from .._core.question import Question
 from .._core.state import Instance
@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from contextvars import Context
 
-
 logger = logging.getLogger("graflow_async.feedback")
-
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between attempts to watch a broker that fails
 
 
@@ -226,14 +224,21 @@ class Desk:
 
     async def _put(self, question: Question) -> None:
         """Put a question; whoever waits for the answer hears of a broker that refuses."""
+        request: FeedbackRequest = question.about
+        is_left = question.kind == "suspended"
+        if is_left:
+            request = replace(request, deadline=None)
         try:
-            record = await self.broker.ask(question.about, again=question.again)
+            record = await self.broker.ask(request, again=question.again or is_left)
         except Exception as error:  # noqa: BLE001  # a broker of the user's own may raise anything
             self._refuse(question, error)
             return
-        if record.state is not FeedbackState.PENDING:
-            self._take_record(record)
+        self._take_record(record)
+        if record.state is not FeedbackState.PENDING or is_left:
             return
+        notifier, instance = self._scheduler.notifier, self._state.live.get(question.key)
+        if notifier is not None and instance is not None:
+            notifier.tell(Tell("asked", instance.id, instance.scope, instance, record.request))
         self._tell("on_request_created", record.request)
         await self._use_letter(record.request)
 
@@ -309,31 +314,33 @@ class Desk:
         run_id = self._state.run_id
         for letter in await self.broker.letters(run_id):
             self._take(Change(run_id, letter=letter))
-        if self._state.asked:
-            for record in await self.broker.find(run_id=run_id):
-                self._take(Change(run_id, record))
+        for record in await self.broker.find(run_id=run_id) if self._state.asked else ():
+            self._take(Change(run_id, record))
 
     def _take(self, change: Change) -> None:
         """Turn a change into a fact, if it is one."""
         if self._scheduler.done.done():
             return
-        letter = change.letter
-        if change.record is not None:
-            if change.record.state is not FeedbackState.PENDING:
-                self._take_record(change.record)
+        letter, record = change.letter, change.record
+        if record is not None:
+            question = self._state.asked.get(record.request.id)
+            again = question is not None and question.about.created_at != record.request.created_at
+            if not (again and record.state is FeedbackState.EXPIRED):  # it has been asked again since
+                self._take_record(record)
         elif letter is not None and letter.kind == "event":
             if letter.id not in self._state.taken_letters:
                 self._scheduler.submit(Received(letter.name, letter.payload, letter.id))
             self._errands.add(letter.id, partial(self._drop, letter))
         elif letter is not None:
             self._early[letter.name] = letter
-            question = self._state.named.get(letter.name)
+            question = self._state.named.get(letter.name) or self._state.asked.get(letter.name)
             if question is not None and not question.kind:
                 self._errands.add(question.id, partial(self._use_letter, question.about))
 
     def _take_record(self, record: FeedbackRecord) -> None:
         """End an open question as its record says."""
-        if record.request.id not in self._state.asked or self._scheduler.done.done():
+        is_over = record.request.id not in self._state.asked or self._scheduler.done.done()
+        if is_over or record.state is FeedbackState.PENDING:
             return
         value = record.response if record.state is FeedbackState.ANSWERED else record.reason
         self._scheduler.submit(Answered(record.request.id, str(record.state), value))
@@ -342,7 +349,7 @@ class Desk:
         """Answer a question with what was sent before it was asked, if anything was."""
         if request.id not in self._state.asked:
             return
-        letter = self._early.pop(request.request_id, None)
+        letter = self._early.pop(request.request_id, None) or self._early.pop(request.id, None)
         if letter is None:
             return
         try:
@@ -383,12 +390,12 @@ class Desk:
 
     async def aclose(self, *, withdraw: bool, grace: float) -> None:
         """Let what is under way end, for at most `grace` seconds; withdraw what is still open if the run is over."""
-        if withdraw:
-            for question in list(self._state.asked.values()):
-                if question.about is not None and question.about.run_id == self._state.run_id:
-                    self._errands.add(
-                        question.id, partial(self._settle, question, FeedbackState.CANCELLED, "its run has ended")
-                    )
+        for question in list(self._state.asked.values()) if withdraw else ():
+            if question.about is not None and question.about.run_id == self._state.run_id:
+                settle = partial(self._settle, question, FeedbackState.CANCELLED, "its run has ended")
+                self._errands.add(question.id, settle)
+        for future in [future for waiters in self._waiters.values() for future in waiters]:
+            future.cancel()  # whoever waits there has outlived the body that asked
         under_way = [*self._calls, *([self._errands.task] if self._errands.task is not None else [])]
         if under_way:
             await asyncio.wait(under_way, timeout=grace)
