@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None, *, program: str = "graflow-async") -> int:
-    """Run the command line and give its exit code: 0 done, 1 failed, 2 usage, 130 interrupted.
+    """Run the command line and give its exit code: 0 done, 1 failed, 2 usage, 3 paused, 130 interrupted.
 
     Args:
         arguments: what follows the program's name; None takes it from `sys.argv`.

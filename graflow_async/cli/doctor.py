@@ -21,7 +21,14 @@ from .output import as_json
 
 REDIS_URL = "GRAFLOW_REDIS_URL"
 CORE = ("anyio", "cloudpickle", "redis", "aiofiles")
-EXTRAS = {"cli": ("typer", "rich"), "config": ("pyyaml",), "uvloop": ("uvloop",)}
+EXTRAS = {
+    "cli": ("typer", "rich"),
+    "config": ("pyyaml",),
+    "prompts": ("jinja2", "pyyaml"),
+    "feedback": ("jsonschema", "pydantic", "httpx"),
+    "ui": ("fastapi", "uvicorn"),
+    "uvloop": ("uvloop",),
+}
 _PATIENCE = 3.0  # seconds for Redis to answer
 _COLOURS = {"ok": "green", "info": None, "warning": "yellow", "problem": "red"}
 

@@ -9,11 +9,12 @@ import traceback
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import GraflowError, ParallelGroupError
+from ..feedback_errors import WorkflowPausedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+DONE, FAILED, USAGE, PAUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 _NOTE = "graflow_async: task "
 _GO_ON = "graflow-async: resume it with: "
 _MOST = 2000  # characters of a line; some libraries put whole documents into their messages
@@ -52,6 +53,8 @@ def guarded(body: Callable[[], int], *, debug: bool) -> int:
         raise
     except CommandError as error:
         return _told(error, str(error), error.code, debug=debug)
+    except WorkflowPausedError as error:
+        return _told(error, describe_pause(error), PAUSED, debug=debug, word="paused")
     except BaseException as error:  # noqa: BLE001  # a user's code may raise anything, SystemExit too
         return _told(error, describe(error), FAILED, debug=debug)
 
@@ -73,18 +76,29 @@ def describe(error: BaseException) -> str:
     return text
 
 
+def describe_pause(error: WorkflowPausedError) -> str:
+    """Say what a paused run waits for."""
+    waiting = f"; open questions: {', '.join(map(repr, error.request_ids))}" if error.request_ids else ""
+    return f"run {error.run_id}{waiting}"
+
+
+def resume_command(run_id: str, directory: str) -> str:
+    """Give the command that goes on with a run."""
+    return f"graflow-async resume {shlex.quote(run_id)} --checkpoint-dir {shlex.quote(directory)}"
+
+
 def tell_how_to_go_on(error: BaseException, run_id: str, directory: str) -> None:
     """Let the line that tells of an error end with the command that goes on with the run."""
-    error.add_note(f"{_GO_ON}graflow-async resume {shlex.quote(run_id)} --checkpoint-dir {shlex.quote(directory)}")
+    error.add_note(f"{_GO_ON}{resume_command(run_id, directory)}")
 
 
-def say(text: str) -> None:
+def say(text: str, word: str = "error") -> None:
     """Print one line on stderr, whatever is in the text: line breaks become spaces, control characters are spelled."""
     line = " ".join(part.strip() for part in text.splitlines() if part.strip())
     line = spelled(line)
     if len(line) > _MOST:
         line = f"{line[:_MOST]}... (--debug shows all of it)"
-    print(f"error: {line}", file=sys.stderr)
+    print(f"{word}: {line}", file=sys.stderr)
 
 
 def spelled(text: str) -> str:
@@ -92,7 +106,7 @@ def spelled(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _told(error: BaseException, text: str, code: int, *, debug: bool) -> int:
+def _told(error: BaseException, text: str, code: int, *, debug: bool, word: str = "error") -> int:
     """Tell the user of an error and give the exit code."""
     sys.stdout.flush()
     notes = cast("list[Any]", getattr(error, "__notes__", []))
@@ -103,5 +117,5 @@ def _told(error: BaseException, text: str, code: int, *, debug: bool) -> int:
     )
     if debug:
         traceback.print_exception(error)
-    say(text)
+    say(text, word)
     return code

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GraflowWorkflowCanceledError
+from ..feedback_errors import WorkflowPausedError
 from .failures import DONE
 from .loop import drive
 from .output import as_json, for_people
@@ -22,6 +23,10 @@ def carry_out(report: dict[str, Any], work: Callable[[], Coroutine[Any, Any, Any
     try:
         report["value"] = drive(work())
         report["status"] = "completed"
+    except WorkflowPausedError as error:
+        report["status"] = "paused"
+        report["request_ids"] = list(error.request_ids)
+        failure = error
     except BaseException as error:  # noqa: BLE001  # reported as it is, then raised by the caller
         stopped = isinstance(error, (KeyboardInterrupt, asyncio.CancelledError, GraflowWorkflowCanceledError))
         report["status"] = "cancelled" if stopped else "failed"

@@ -9,10 +9,13 @@ import os
 import pprint
 import sys
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from .failures import spelled
+
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Collection, Generator, Mapping, Sequence
 
 
 @contextmanager
@@ -33,6 +36,32 @@ def prints_on_stderr() -> Generator[None]:
 def for_people(value: Any) -> str:
     """Show a value: a text as it is, anything else as Python writes it."""
     return value if isinstance(value, str) else pprint.pformat(value, width=100, sort_dicts=False)
+
+
+def moment(at: float) -> str:
+    """Write a moment in the time of this place."""
+    try:
+        return datetime.fromtimestamp(at).astimezone().isoformat(sep=" ", timespec="seconds")
+    except (OverflowError, OSError, ValueError):
+        return str(at)  # from a file that says nonsense
+
+
+def short(text: str, longest: int = 40) -> str:
+    """Cut a long text."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def print_table(rows: Sequence[Sequence[str]], numbers: Collection[int] = ()) -> None:
+    """Print rows of cells under each other; `numbers` are the columns that end under each other instead."""
+    rows = [[spelled(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+    sys.stdout.flush()
 
 
 def as_json(value: Any) -> str:

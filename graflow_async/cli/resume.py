@@ -73,7 +73,7 @@ def resume(
     What had completed is not run again, what was in flight starts again, and tasks that made the run fail are tried
     again. A run that has completed gives its recorded value.
 
-    Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted by Ctrl-C after a clean cancellation.
+    Exit codes: 0 done, 1 failed, 2 usage, 3 paused, 130 interrupted by Ctrl-C after a clean cancellation.
     """
 
     def body() -> int:

@@ -62,7 +62,7 @@ def run(
 
     With --checkpoint-dir the run is recorded, so that `resume` can go on with it after an error, Ctrl-C or a crash.
 
-    Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted by Ctrl-C after a clean cancellation.
+    Exit codes: 0 done, 1 failed, 2 usage, 3 paused, 130 interrupted by Ctrl-C after a clean cancellation.
     """
 
     def body() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json as json_format
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -21,7 +20,7 @@ from ..resume import recorded_subject, told
 from ..workflow import Workflow
 from .failures import DONE, FAILED, UsageError, describe, guarded, say, spelled
 from .options import RECORDED_IN, Debug, RecordedIn, RecordedTarget, RunOrPath
-from .output import as_json, prints_on_stderr
+from .output import as_json, moment, print_table, prints_on_stderr, short
 from .resume import refuse, workflow_of
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _COLUMNS = ("run", "workflow", "status", "updated", "records", "size")
-_WIDEST = 40  # columns of a cell of the list
 
 
 class Shown(NamedTuple):
@@ -217,19 +215,10 @@ def _head(header: Mapping[str, Any], records: list[Record], listed: RecordedRun 
 def _print_table(found: Iterable[RecordedRun]) -> None:
     """Print a line for each run, under a line with the names of the columns."""
     rows = [
-        _COLUMNS,
-        *(
-            (run.run_id, _short(run.workflow), run.status, _moment(run.updated_at), str(run.records), _size(run.size))
-            for run in found
-        ),
+        (run.run_id, short(run.workflow), run.status, moment(run.updated_at), str(run.records), _size(run.size))
+        for run in found
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    for row in rows:
-        cells = [
-            cell.rjust(width) if column >= len(_COLUMNS) - 2 else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print(spelled("  ".join(cells).rstrip()))
+    print_table([_COLUMNS, *rows], numbers=(4, 5))
 
 
 def _print_run(shown: Shown) -> None:
@@ -239,8 +228,8 @@ def _print_run(shown: Shown) -> None:
         ("run", head["run_id"]),
         ("workflow", head["workflow"]),
         ("status", head["status"]),
-        ("created", _moment(head["created_at"])),
-        ("updated", _moment(head["updated_at"]) if head["updated_at"] is not None else ""),
+        ("created", moment(head["created_at"])),
+        ("updated", moment(head["updated_at"]) if head["updated_at"] is not None else ""),
         ("resumed", f"{head['resumed']} times" if head["resumed"] else ""),
         ("forked from", ", ".join(head["forked_from"])),
         ("recorded", f"{head['records']} records, {_size(head['size'])}"),
@@ -257,7 +246,7 @@ def _print_run(shown: Shown) -> None:
     width = max((len(step["task_id"]) for step in steps), default=0)
     for step in steps:
         turn = f"turn {step['turn']}"
-        when = f"{_moment(step['at'])}  +{step['after']:.3f} s"
+        when = f"{moment(step['at'])}  +{step['after']:.3f} s"
         print(spelled(f"{step['step']:>6}  {step['task_id']:<{width}}  {turn:<8}  {when}"))
 
 
@@ -266,18 +255,8 @@ def _named(name: str, items: list[str]) -> list[str]:
     return [f"{name:<8} {item}" for item in items]
 
 
-def _moment(at: float) -> str:
-    """Write a moment in the time of this place."""
-    return datetime.fromtimestamp(at).astimezone().isoformat(sep=" ", timespec="seconds")
-
-
 def _size(size: int) -> str:
     """Write a number of bytes."""
     if size < 1024:
         return f"{size} B"
     return f"{size / 1024:.1f} KiB" if size < 1024 * 1024 else f"{size / (1024 * 1024):.1f} MiB"
-
-
-def _short(text: str) -> str:
-    """Cut a long name."""
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
