@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from .checkpointer import Checkpointer
     from .checkpoints.file import FileCheckpointer
     from .checkpoints.memory import MemoryCheckpointer
+    from .checkpoints.redis import RedisCheckpointer
     from .context.blocking import SyncHandle, SyncTaskExecutionContext
     from .events import (
         Emitted,
@@ -109,6 +110,7 @@ if TYPE_CHECKING:
     from .prompts.yaml_manager import YAMLPromptManager
     from .recovery import Frame, Plan, replay
     from .stores.file import FileStore
+    from .stores.redis import RedisStore
 
 # Loaded when they are first asked for: dataclasses are slow to make, and most programs keep no journal.
 _events = _lazily("graflow_async.events")
@@ -117,6 +119,7 @@ _sync_context = _lazily("graflow_async.context.blocking")
 _port = _lazily("graflow_async.checkpointer")
 _files = _lazily("graflow_async.checkpoints.file")
 _in_memory = _lazily("graflow_async.checkpoints.memory")
+_redis_checkpoints = _lazily("graflow_async.checkpoints.redis")
 _manager = _lazily("graflow_async.manager")
 _prompts = _lazily("graflow_async.prompts.yaml_manager")
 _feedback = _lazily("graflow_async.feedback")
@@ -127,6 +130,7 @@ _broker = _lazily("graflow_async.broker")
 _file_broker = _lazily("graflow_async.brokers.file")
 _memory_broker = _lazily("graflow_async.brokers.memory")
 _recovery = _lazily("graflow_async.recovery")
+_redis_store = _lazily("graflow_async.stores.redis")
 _store = _lazily("graflow_async.stores.file")
 _LATE = {
     **dict.fromkeys(("CheckpointManager", "RecordedRun"), _manager),
@@ -159,6 +163,8 @@ _LATE = {
     "FileCheckpointer": _files,
     "FileStore": _store,
     "MemoryCheckpointer": _in_memory,
+    "RedisCheckpointer": _redis_checkpoints,
+    "RedisStore": _redis_store,
     "YAMLPromptManager": _prompts,
     **dict.fromkeys(
         (
@@ -257,6 +263,8 @@ __all__ = [
     "PromptVersionNotFoundError",
     "Rate",
     "RecordedRun",
+    "RedisCheckpointer",
+    "RedisStore",
     "RemoteTaskError",
     "RetryPolicy",
     "Run",

@@ -31,6 +31,7 @@ class WorkflowPausedError(GraflowRuntimeError):
     Attributes:
         run_id: of the run, for `wf.resume(run_id)`.
         request_ids: names of the questions that are open.
+        reason: why it paused.
         checkpoint: what to resume from: the run's place in its checkpoint directory, or its id.
     """
 
@@ -40,6 +41,7 @@ class WorkflowPausedError(GraflowRuntimeError):
         waiting = f"; open questions: {', '.join(map(repr, request_ids))}" if request_ids else ""
         super().__init__(f"run {run_id} is paused{why}{waiting}; go on with: await wf.resume({run_id!r}, ...)")
         self.run_id = run_id
+        self.reason = reason
         self.request_ids = tuple(request_ids)
         self.checkpoint = checkpoint or run_id
 

@@ -10,6 +10,7 @@ from .brokers.memory import shared
 from .current import caller
 from .errors import ConfigError, GraflowRuntimeError
 from .feedback import FeedbackType
+from .handlers.base import check_handlers
 from .inbox import Inbox
 from .manager import either
 
@@ -52,7 +53,7 @@ class FeedbackManager:
         Raises:
             ConfigError: an argument makes no sense.
         """
-        self.handlers = list(handlers)
+        self.handlers = check_handlers(handlers)
         self.own_broker = broker_of(backend, directory, checkpoint_dir)
 
     @property

@@ -14,6 +14,7 @@ from .._lazy import lazily
 from ..compose import Expression
 from ..current import open_block, running
 from ..errors import BindingError, GraflowRuntimeError, note
+from ..graph import Graph
 from ..plan import is_coroutine_callable
 from .far_link import FarLink, far_scope
 from .in_threads import call_body
@@ -24,8 +25,6 @@ from .talk import Talk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from ..graph import Graph
 
 codec = lazily("graflow_async.codec")
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from .._core.state import Instance
-
-if TYPE_CHECKING:
-    from .link import Link
+from .link import Link
 
 
 class Home(NamedTuple):

@@ -78,8 +78,9 @@ def describe(error: BaseException) -> str:
 
 def describe_pause(error: WorkflowPausedError) -> str:
     """Say what a paused run waits for."""
+    why = f": {error.reason}" if error.reason else ""
     waiting = f"; open questions: {', '.join(map(repr, error.request_ids))}" if error.request_ids else ""
-    return f"run {error.run_id}{waiting}"
+    return f"run {error.run_id}{why}{waiting}"
 
 
 def resume_command(run_id: str, directory: str) -> str:

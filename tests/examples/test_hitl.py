@@ -136,7 +136,7 @@ def test_a_question_stays_the_same_in_every_process(tmp_path: Path) -> None:
     first = manager.get("deploy")
     assert step("resume", tmp_path) == "approve: begins\npaused again, waiting for: deploy\n"
     second = manager.get("deploy")
-    assert (first.state, second.state) == (FeedbackState.EXPIRED, FeedbackState.EXPIRED)
+    assert (first.state, second.state) == (FeedbackState.PENDING, FeedbackState.PENDING)
     assert first.request.id == second.request.id
     assert "rejected: not on a Friday\n" in step("answer", tmp_path, "--reject", "not on a Friday")
     resumed = step("resume", tmp_path)
