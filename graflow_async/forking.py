@@ -37,7 +37,8 @@ async def fork(
     if at is not None:
         opening = opening_of(records)
         history = await told(records, opening, subject, live)
-        records = records[: _end_of(history, at)]
+        end = _end_of(history, at)
+        records = [record for record in records if record.seq < end]  # the first ones may have been put together
     log, records = await branch(checkpointer, records, options, "")
     try:
         return await go_on(checkpointer, log, records, lambda _: subject, options, False, None)  # noqa: FBT003  # no changes
@@ -47,7 +48,7 @@ async def fork(
 
 
 def _end_of(history: History, at: int | str) -> int:
-    """Give the number of records up to a step, that of the step included."""
+    """Give the number of the first record behind a step."""
     steps = history.steps
     if isinstance(at, str):
         found = [step for step in steps if step.task_id == at]

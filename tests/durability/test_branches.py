@@ -319,3 +319,12 @@ async def test_closures_are_recorded_with_what_they_hold(tmp_path: Path):
     last = Task("last", lambda opens: opens + 1)
     value, _ = await without_workflow(drawn(Task("opens", opens), last), tmp_path)
     assert value == 42
+
+
+async def test_a_fork_of_a_run_that_was_resumed_after_a_failure_begins_where_it_is_told():
+    """The records of such a run were written anew, with gaps in their numbers: these count, not their places."""
+    checkpointer = await stopped_at_three()
+    wf = drawn(one, two, three)
+    await wf.resume(RUN, checkpointer=checkpointer)
+    got = await performed(wf.fork, RUN, "one", checkpointer=checkpointer)
+    assert list(got.bodies) == ["two", "three"]
