@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from os import PathLike
 
 DEFAULT_DIRECTORY = "./checkpoints"  # where runs are recorded if nothing else is said
+BACKENDS = (None, "memory", "local", "redis")
 DURABILITIES = ("process", "fsync", "async", "exit")
 RESERVED_LIMITS = frozenset({"threads", "run"})
 CHILD_OPTIONS = ("inputs", "start_node", "timeout")
-RUN_WIDE = ("channel_backend", "feedback", "progress", "queue_backend", "redis_url", "worker_timeout")
+RUN_WIDE = ("progress",)
 """What a whole run may be given beside its `RunOptions`; a child run has its parent's."""
 
 
@@ -40,6 +41,10 @@ class RunOptions(TypedDict, total=False):
     secret_keys: Any
     feedback: Any
     pause_after: float | None
+    queue_backend: str | None
+    channel_backend: str | None
+    redis_url: str | None
+    worker_timeout: float | None
     run_id: str | None
     listeners: Sequence[Any]
     clock: Clock | None
@@ -66,6 +71,13 @@ def check_options(options: RunOptions) -> None:
         require_number("pause_after", pause_after, exclusive=True)
         if options.get("checkpointer") is None and options.get("checkpoint_dir") is None:
             raise ConfigError("pause_after= needs a journal to go on from: run with checkpoint_dir='./checkpoints'")
+    for name in ("queue_backend", "channel_backend"):
+        backend: Any = options.get(name)
+        if backend not in BACKENDS:
+            raise ConfigError(f"{name} is 'memory' or 'redis', not {backend!r}")
+    if options.get("channel_backend") == "redis" and options.get("store") is not None:
+        raise ConfigError("channel_backend= says which store to make, and store= gives one: choose")
+    _check_timeout(options.get("worker_timeout"))
     require_number("cancel_grace", options.get("cancel_grace", 10.0))
     for name, limit in (options.get("limits") or {}).items():
         _check_limit(name, limit)

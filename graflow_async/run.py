@@ -30,6 +30,7 @@ from .graph import Graph
 from .options import RunOptions, check_options
 from .protocols import Clock
 from .services import Services
+from .store import KeyValueStore
 from .stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ logger = logging.getLogger("graflow_async.run")
 listening = lazily("graflow_async._runtime.listeners")
 _events = lazily("graflow_async.events")
 _history = lazily("graflow_async._runtime.history")
+_redis_store = lazily("graflow_async.stores.redis")
 _keeping = lazily("graflow_async.keeping")
 _journaled = lazily("graflow_async.stores.journaled")
 
@@ -103,6 +105,7 @@ class Run:
         self._timeline: Timeline | None = listening.Timeline() if watched else None
         self._log: EventLog | None = listening.EventLog(self.run_id) if watched else None
         self._scheduler: Scheduler | None = None
+        self._store: KeyValueStore | None = None
         self._notifier: Notifier | None = None
         self._timeout_timer: Any = None
         self._is_failure_seen = False
@@ -218,7 +221,7 @@ class Run:
         listeners = [*(options.get("listeners") or ()), *([self._log, self._timeline] if self._log else [])]
         notifier: Notifier | None = listening.Notifier(self.run_id, clock.time, listeners) if listeners else None
         self._notifier = notifier
-        store = options.get("store") or MemoryStore()
+        store = options.get("store") or self._new_store()
         keeper = self._keeper
         if keeper is None:
             scheduler = self._scheduler = self._services.open(self._state, clock, notifier, store)
@@ -330,6 +333,8 @@ class Run:
         scheduler.close()
         stays = finish.kind == "paused" or isinstance(finish.error, CheckpointWriteError)
         await self._services.aclose(withdraw=not stays)
+        if self._store is not None:
+            await self._store.aclose()
         if finish.kind == "failed" and finish.error is not None:
             hint = "" if self._keeper is None else f"; go on with: await wf.resume({self.run_id!r}, ...)"
             note(finish.error, f"graflow_async: it ended run {self.run_id} of workflow {self.name!r}{hint}")
@@ -354,6 +359,15 @@ class Run:
         return finish
 
     # -- parts ------------------------------------------------------------------------------------------------
+
+    def _new_store(self) -> KeyValueStore:
+        """Make the store of the run's channels."""
+        if self._options.get("channel_backend") != "redis":
+            return MemoryStore()
+        self._store = _redis_store.RedisStore(
+            self._options.get("redis_url"), secret_keys=self._options.get("secret_keys")
+        )
+        return self._store
 
     def _first_state(self, history: History | None) -> RunState:
         """Give the state to begin with: a fresh one, or that of the recorded run."""

@@ -19,7 +19,7 @@ from ._runtime.scheduler import Scheduler
 from .context import TaskExecutionContext
 from .context.plain import idempotency_key
 from .current import open_block, running
-from .executors.pools import ProcessExecutor
+from .executors.pools import ProcessExecutor, QueueExecutor
 from .options import RunOptions, executors_of
 from .protocols import Clock, Job
 from .store import KeyValueStore
@@ -71,6 +71,10 @@ class Services:
         self._has_own = bool(self._executors)
         self._processes = ProcessExecutor()
         self._executors.setdefault("process", self._processes)
+        self._jobs = QueueExecutor(options.get("redis_url"), options.get("worker_timeout"), options.get("secret_keys"))
+        self._executors.setdefault("redis", self._jobs)
+        if options.get("queue_backend") == "redis" and self._default_executor is None:
+            self._default_executor = "redis"
         self.link: Link
         self.scheduler: Scheduler
 
@@ -141,7 +145,8 @@ class Services:
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing that takes time to close."""
-        return self._threads is None and not self._has_own and not self._processes.is_open and self._desk is None
+        is_open = self._has_own or self._processes.is_open or self._jobs.is_open
+        return self._threads is None and not is_open and self._desk is None
 
     def _new_desk(self, clock: Clock, context: Context) -> Desk:
         """Make what asks people."""

@@ -255,30 +255,23 @@ class Desk:
 
     async def _settle(self, question: Question, state: FeedbackState, reason: str | None) -> None:
         """Expire or cancel a question at the broker; if somebody was faster, that counts."""
+        record = None
         try:
-            record = await self.broker.settle(question.id, state, at=self._clock.time(), reason=reason)
-        except AlreadyAnsweredError:
-            found = await self._look(question)
-            if found is not None:
-                self._take_record(found)
+            try:
+                record = await self.broker.settle(question.id, state, at=self._clock.time(), reason=reason)
+            except AlreadyAnsweredError:
+                record = await self.broker.get(question.id)
         except UnknownRequestError:
-            if question.id in self._state.asked:  # the broker has lost it
-                self._scheduler.submit(Answered(question.id, "expired"))
+            pass  # the broker has lost it, or never had it
         except Exception as error:  # of the backend: the timer's end must not be lost
-            logger.warning(
-                "run %s: %r could not be %s", self._state.run_id, question.about.request_id, state, exc_info=error
-            )
-            if question.id in self._state.asked:
-                self._scheduler.submit(Answered(question.id, "expired"))
-        else:
+            name = question.about.request_id
+            logger.warning("run %s: %r could not be %s", self._state.run_id, name, state, exc_info=error)
+        if self._state.asked.get(question.id) is not question or self._scheduler.done.done():
+            return  # it has ended meanwhile, and may be asked again by now
+        if record is not None:
             self._take_record(record)
-
-    async def _look(self, question: Question) -> FeedbackRecord | None:
-        try:
-            return await self.broker.get(question.id)
-        except Exception as error:  # of the backend
-            logger.warning("run %s: the broker does not answer", self._state.run_id, exc_info=error)
-            return None
+        else:
+            self._scheduler.submit(Answered(question.id, "expired"))
 
     # -- what comes back --------------------------------------------------------------------------------------
 
@@ -339,8 +332,8 @@ class Desk:
 
     def _take_record(self, record: FeedbackRecord) -> None:
         """End an open question as its record says."""
-        is_over = record.request.id not in self._state.asked or self._scheduler.done.done()
-        if is_over or record.state is FeedbackState.PENDING:
+        is_open = record.request.id in self._state.asked and not self._scheduler.done.done()
+        if not is_open or record.state is FeedbackState.PENDING:
             return
         value = record.response if record.state is FeedbackState.ANSWERED else record.reason
         self._scheduler.submit(Answered(record.request.id, str(record.state), value))

@@ -67,7 +67,7 @@ class Pausing(Scheduler):
         """Pause the run if a body ends because nobody has answered its question; it starts over on resume."""
         question_id: Any = getattr(error, "question_id", None)
         question = self.state.question_of(instance, question_id)
-        if question is None or question.kind != "expired" or self.done.done():
+        if question is None or question.kind != "expired" or instance.doomed or self.done.done():
             return False
         self.submit(Suspended(instance.key, question.id))
         self.pause(f"nobody answered {getattr(error, 'request_id', '')!r} in time")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._core.commands import Command, Finish, Resume
-from .._core.events import Called, Cancelled, CancelRequested, Completed, Event, Failed, RunCalled, Taken
+from .._core.events import Asked, Called, Cancelled, CancelRequested, Completed, Event, Failed, RunCalled, Taken
 from .._core.machine import Machine
 from .._core.run_state import RunState
 from .._core.state import Batch, Instance
@@ -98,17 +98,17 @@ class JournaledScheduler(Pausing):
             raise
 
     def _refuse(self, event: Event) -> None:
-        """Let nothing happen any more; a body that asks for children has to hear of it, or it would wait for ever.
+        """Let nothing happen any more; a body that asks for something has to hear of it, or it would wait for ever.
 
         Raises:
             CheckpointWriteError: the journal could not be written.
             GraflowRuntimeError: the run has ended.
         """
-        if isinstance(event, (Called, RunCalled)):
+        if isinstance(event, (Asked, Called, RunCalled)):
             ended_by = self.done.result().error
             if isinstance(ended_by, CheckpointWriteError):
                 raise ended_by
-            raise GraflowRuntimeError(f"run {self.state.run_id} has ended: it takes no more children")
+            raise GraflowRuntimeError(f"run {self.state.run_id} has ended: it takes no more children and questions")
 
     def completed(self, instance: Instance, value: Any, wishes: Wishes | None) -> None:
         """Submit the commonest fact of all: as `submit` does, in fewer steps where nothing is special about it."""

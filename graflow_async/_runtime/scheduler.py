@@ -158,10 +158,11 @@ class Scheduler:
     async def regain_slots(self, instance: Instance, wait: _Wait) -> None:
         """Note that a wait of a body is over; after its last one it goes on when it has its slots again.
 
-        A cancelled body needs none for its clean-up.
+        A cancelled body needs none for its clean-up, nor does one of a run that has paused.
         """
         wait.count -= 1
-        if wait.count == 0 and not instance.doomed and instance.key in self.state.live:
+        is_wanted = not instance.doomed and not self.done.done() and instance.key in self.state.live
+        if wait.count == 0 and is_wanted:
             if wait.going is None:
                 wait.going = self.loop.create_future()
                 self.submit(Unparked(instance.key))
@@ -180,7 +181,7 @@ class Scheduler:
                 await asyncio.shield(going)
             except asyncio.CancelledError as error:
                 lane = self.lanes.busy.get(instance.key)
-                if instance.doomed or lane is None or lane.timed_out:
+                if instance.doomed or lane is None or lane.timed_out or self.done.done():
                     raise
                 own = error
         if own is not None:

@@ -34,7 +34,7 @@ class Layer(NamedTuple):
 
 
 LAYERS = (
-    Layer("leftwards", ("_version", "_lazy", "errors", "feedback_errors")),
+    Layer("leftwards", ("_version", "_lazy", "errors", "feedback_errors", "worker_errors")),
     Layer(
         "free",
         (

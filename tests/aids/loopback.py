@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 from typing import TYPE_CHECKING, Any
 
-from graflow_async._runtime import orders
+from graflow_async import codec
+from graflow_async._runtime import (
+    conversation,
+    decoding,
+    elsewhere,
+    encoding,
+    far_body,
+    far_store,
+    orders,
+    talk,
+)
 from graflow_async._runtime.conversation import Conversation
 from graflow_async._runtime.decoding import Decoder
 from graflow_async._runtime.encoding import Encoder
 from graflow_async._runtime.far_body import FarBody
 from graflow_async._runtime.orders import OrderReader, OrderWriter, needs
+from graflow_async._runtime.talk import FarEncoder, Talk
 from graflow_async.context import TaskExecutionContext
 from graflow_async.context.blocking import FlowContext, SyncTaskExecutionContext
 from graflow_async.context.plain import path_of
@@ -54,26 +64,28 @@ class Loopback:
         number, rest = needs(writer.write(home.link, home.instance, place, home.face, job.args, job.kwargs))
         reader.learn(writer.code[reader.known : number])
         order, graph, task = reader.read(rest)
-        conversation = Conversation(home.link, home.instance, lambda data: loop.call_soon(body.talk.take, data))
+        serving = Conversation(home.link, home.instance, lambda data: loop.call_soon(body.talk.take, data))
         body = FarBody(
             order,
             graph,
             task,
-            lambda data: loop.call_soon(conversation.take, data),
+            lambda data: loop.call_soon(serving.take, data),
             self._threads,
             _new_face,
             "the other side",
         )
         running = asyncio.ensure_future(body.run())
+        running.add_done_callback(lambda done: serving.take(done.result()))
         try:
-            conversation.take(await asyncio.shield(running))
-            value, home.face.wishes = await conversation.outcome
-        except asyncio.CancelledError:
-            body.cancel()
-            await asyncio.wait([running])
-            raise
+            value, home.face.wishes = await serving.outcome
         finally:
-            await conversation.aclose()
+            body.cancel()
+            while not running.done():
+                try:
+                    await asyncio.wait([running])
+                except asyncio.CancelledError:
+                    body.cancel()
+            await serving.aclose()
         return value
 
     async def aclose(self) -> None:
@@ -90,39 +102,53 @@ def _new_face(link: Any, instance: Any) -> Any:
     return face(link, instance)
 
 
+class _AsTheyAre:
+    """Exceptions that cross the border in memory; everything else of the module that it stands for."""
+
+    def __init__(self, kept: list[Any]) -> None:
+        self._kept = kept
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(codec, name)
+
+    def dumps_error(self, error: BaseException) -> bytes:
+        """Keep it."""
+        self._kept.append(error)
+        return MARK + str(len(self._kept) - 1).encode()
+
+    def loads_error(self, data: bytes) -> BaseException:
+        """Give it, or one that was written elsewhere."""
+        return self._kept[int(data[1:])] if data[:1] == MARK else codec.loads_error(data)
+
+
 def install(patch: pytest.MonkeyPatch) -> None:
     """Let every run of a test send its tasks over the border; values stay in memory as they are."""
     kept: list[Any] = []
-    loads, new_run, learn = Decoder.loads, Workflow._new_run, OrderReader.learn
+    loads, new_run = Decoder.loads, Workflow._new_run
 
-    def dumps_here(self: Encoder, value: Any, what: str, part: int | None = None) -> bytes:
-        del self, what, part
+    def keep(value: Any) -> bytes:
         kept.append(value)
         return MARK + str(len(kept) - 1).encode()
 
+    def dumps_here(self: Any, value: Any, what: str, part: int | None = None) -> bytes:
+        del self, what, part
+        return keep(value)
+
     def loads_here(self: Decoder, data: bytes) -> Any:
         return kept[int(data[1:])] if data[:1] == MARK else loads(self, data)
-
-    def whole_here(graph: Any, live: Any) -> bytes:
-        del live
-        kept.append(graph)
-        return MARK + str(len(kept) - 1).encode()
-
-    def learn_here(self: OrderReader, records: list[bytes]) -> None:
-        if self._decoder is None and records:
-            _, payload = pickle.loads(records.pop(0))
-            self._decoder = Decoder(kept[int(payload[1:])], {}, None)
-            self.known += 1
-        learn(self, records)
 
     def far_run(self: Workflow, start_node: Any, options: Any, *, watched: bool) -> Any:
         if not {"checkpointer", "checkpoint_dir", "executor"} & options.keys():
             options = {**options, "executor": Loopback()}
         return new_run(self, start_node, options, watched=watched)
 
-    patch.setattr(Encoder, "dumps", dumps_here)
-    patch.setattr(Encoder, "dumps_slowly", dumps_here)
+    for kind in (Encoder, FarEncoder):
+        patch.setattr(kind, "dumps", dumps_here)
+        patch.setattr(kind, "dumps_slowly", dumps_here)
+    patch.setattr(Talk, "_dumps", dumps_here)
     patch.setattr(Decoder, "loads", loads_here)
-    patch.setattr(orders, "whole", whole_here)
-    patch.setattr(OrderReader, "learn", learn_here)
+    patch.setattr(orders, "whole", lambda graph, live: keep(graph))
+    patch.setattr(OrderReader, "_load_whole", lambda self, data: kept[int(data[1:])])
     patch.setattr(Workflow, "_new_run", far_run)
+    for module in (conversation, decoding, elsewhere, encoding, far_body, far_store, talk):
+        patch.setattr(module, "codec", _AsTheyAre(kept))

@@ -1,0 +1,8 @@
+"""`python -m graflow_async.worker`."""
+
+from __future__ import annotations
+
+from .main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The command line of a worker, and its signals: the first one drains it, the second hands everything back at once."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from ..errors import GraflowError
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a worker until a signal ends it, and leave with its exit code: 0 drained, 1 failed, 2 wrong options."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in options.modules:
+        importlib.import_module(name)
+    try:
+        asyncio.run(_serve(options))
+    except GraflowError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    worker = Worker(
+        _url(options),
+        worker_id=options.worker_id,
+        queue=options.queue,
+        concurrency=options.concurrency,
+        threads=options.threads,
+        lease=options.lease,
+        grace=options.grace,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stop)
+    await worker.run()
+
+
+def _parser() -> argparse.ArgumentParser:
+    env = os.environ.get
+    parser = argparse.ArgumentParser(
+        prog="python -m graflow_async.worker",
+        description="Take tasks of runs from a queue in Redis and run them. SIGTERM lets those that run end.",
+    )
+    add = parser.add_argument
+    add("--worker-id", default=env("GRAFLOW_WORKER_ID"), metavar="NAME", help="unique among workers (host and process)")
+    add("--redis-url", default=env("GRAFLOW_REDIS_URL"), metavar="URL", help="redis://, rediss:// or unix://")
+    add("--redis-host", default=env("REDIS_HOST"), metavar="NAME", help="instead of a URL")
+    add("--redis-port", default=env("REDIS_PORT", "6379"), metavar="N", help="with --redis-host")
+    add("--redis-db", default=env("REDIS_DB", "0"), metavar="N", help="with --redis-host")
+    add("--queue", default=env("GRAFLOW_QUEUE", "default"), metavar="NAME", help="the queue to serve (default)")
+    add(
+        *("--concurrency", "--max-concurrent-tasks"),
+        type=int,
+        default=int(env("GRAFLOW_CONCURRENCY") or env("MAX_CONCURRENT_TASKS") or 100),
+        metavar="N",
+        help="tasks at once (100)",
+    )
+    add(
+        "--threads",
+        type=int,
+        default=int(env("GRAFLOW_THREADS") or 40),
+        metavar="N",
+        help="plain functions at once (40)",
+    )
+    add(
+        "--lease",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="seconds until others take the tasks of a dead worker (30)",
+    )
+    add("--grace", type=float, default=25.0, metavar="S", help="seconds that tasks may run on after SIGTERM (25)")
+    add("--modules", nargs="*", default=[], metavar="NAME", help="modules to import before the first task")
+    add("--log-level", default=env("LOG_LEVEL", "info"), metavar="LEVEL", help="debug, info, warning, error (info)")
+    return parser
+
+
+def _url(options: argparse.Namespace) -> str | None:
+    if options.redis_url is None and options.redis_host is not None:
+        return f"redis://{options.redis_host}:{options.redis_port}/{options.redis_db}"
+    return options.redis_url

@@ -1,0 +1,36 @@
+"""The errors of tasks that travel to workers; loaded when somebody sends one.
+
+Their place in the tree of `errors` is below GraflowRuntimeError.
+"""
+
+from __future__ import annotations
+
+from .errors import GraflowRuntimeError
+
+
+class PoisonTaskError(GraflowRuntimeError):
+    """Workers died of a task again and again; it is a dead letter now, and not tried any more.
+
+    Attributes:
+        job: name of the dead letter.
+        crashes: how many workers died.
+        story: what is known of these deaths, one line each.
+    """
+
+    def __init__(self, job: str, crashes: int, story: str = "") -> None:
+        """Tell the story."""
+        super().__init__(f"job {job} has killed {crashes} workers and was set aside (graflow-async dead list): {story}")
+        self.job = job
+        self.crashes = crashes
+        self.story = story
+
+
+class NoWorkersError(GraflowRuntimeError):
+    """There was no worker to run a task."""
+
+    def __init__(self, queue: str, seconds: float) -> None:
+        """Say where to start one."""
+        super().__init__(
+            f"no worker of queue {queue!r} was alive for {seconds:g} s; start one: "
+            f"python -m graflow_async.worker --queue {queue}"
+        )
