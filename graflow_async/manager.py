@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import recovery
+from .brokering import FEEDBACK_FOLDER, broker_for
 from .checkpointer import Checkpointer, Kind, RunInfo
 from .current import caller
 from .errors import UnknownRunError
@@ -150,7 +151,7 @@ class CheckpointManager:
             UnknownRunError: there is no such run.
             RunLockedError: it is running.
         """
-        return either(lambda: self._with(lambda kept: kept.delete(run_id)))
+        return either(lambda: self._delete(run_id))
 
     def prune(self, keep: int = 10) -> Any:
         """Remove completed runs but the `keep` that were written last; give the ids of those that went.
@@ -161,10 +162,23 @@ class CheckpointManager:
         async def remove() -> list[str]:
             ended = [run.run_id for run in await self._runs() if run.status == "completed"]
             for run_id in ended[keep:]:
-                await self._with(lambda kept, run_id=run_id: kept.delete(run_id))
+                await self._delete(run_id)
             return ended[keep:]
 
         return either(remove)
+
+    async def _delete(self, run_id: str) -> None:
+        """Remove a run, and the questions that it has asked."""
+
+        async def remove(kept: Checkpointer) -> None:
+            await kept.delete(run_id)
+            home: Any = getattr(kept, "directory", None)
+            if home is not None and await asyncio.to_thread((home / FEEDBACK_FOLDER).is_dir):
+                broker, _, _ = broker_for("file", home)
+                await broker.forget(run_id)
+                await broker.aclose()
+
+        await self._with(remove)
 
     async def _runs(self) -> list[RecordedRun]:
         return [_recorded(info) for info in await self._with(lambda kept: kept.runs())]

@@ -17,12 +17,12 @@ from .._core.commands import Expire, Publish, Reply, Tell
 from .._core.events import Answered, Asked, Received
 from .._core.question import Question
 from .._core.state import Instance
-from ..answers import answer_to
 from ..broker import Broker, Change
-from ..feedback import FeedbackRecord, FeedbackRequest, FeedbackState, Letter
-from ..feedback_errors import AlreadyAnsweredError, DuplicateRequestError, InvalidAnswerError, UnknownRequestError
+from ..feedback import FeedbackRecord, FeedbackRequest, FeedbackState
+from ..feedback_errors import AlreadyAnsweredError, DuplicateRequestError, UnknownRequestError
 from ..protocols import Clock
 from .errands import Errands
+from .letters import Letters
 from .ports import Memory
 from .scheduler import Scheduler
 
@@ -69,12 +69,11 @@ class Desk:
         self._context = context
         self._notify = notify
         self._on_ask = on_ask
-        self._memory = memory
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self._errands = Errands(self._new_task, self._watched)
         self._watching: asyncio.Task[None] | None = None
         self._is_watching = asyncio.Event()
-        self._early: dict[str, Letter] = {}
+        self._letters = Letters(broker, memory, self._take_record)
         self._calls: set[asyncio.Task[None]] = set()
         scheduler.perform_with({Publish: self._publish, Expire: self._expire, Reply: self._reply})
 
@@ -162,8 +161,13 @@ class Desk:
         waiters = self._waiters.get(question.id, [])
         if future in waiters:
             waiters.remove(future)
-        if not waiters and question.id in self._state.asked and not self._scheduler.done.done():
+        if self._scheduler.done.done():
+            return
+        if not waiters and question.id in self._state.asked:
             self._scheduler.submit(Answered(question.id, "withdrawn"))
+        elif question.topic is not None and question.kind == "answered" and not question.is_told:
+            question.is_told = True  # it came at the moment when the wait was given up: the next one has it
+            self._scheduler.submit(Received(question.topic, question.value))
 
     def _known(self, instance: Instance, slot: Any, *, is_named: bool) -> Question | None:
         return self._state.named.get(slot) if is_named else (instance.steps or {}).get(slot)
@@ -240,7 +244,7 @@ class Desk:
         if notifier is not None and instance is not None:
             notifier.tell(Tell("asked", instance.id, instance.scope, instance, record.request))
         self._tell("on_request_created", record.request)
-        await self._use_letter(record.request)
+        await self._letters.use(record.request)
 
     def _refuse(self, question: Question, error: Exception) -> None:
         """Let those who wait for a question have the broker's error; the question was not asked."""
@@ -323,12 +327,12 @@ class Desk:
         elif letter is not None and letter.kind == "event":
             if letter.id not in self._state.taken_letters:
                 self._scheduler.submit(Received(letter.name, letter.payload, letter.id))
-            self._errands.add(letter.id, partial(self._drop, letter))
+            self._errands.add(letter.id, partial(self._letters.drop, letter))
         elif letter is not None:
-            self._early[letter.name] = letter
+            self._letters.keep(letter)
             question = self._state.named.get(letter.name) or self._state.asked.get(letter.name)
             if question is not None and not question.kind:
-                self._errands.add(question.id, partial(self._use_letter, question.about))
+                self._errands.add(question.id, partial(self._letters.use, question.about))
 
     def _take_record(self, record: FeedbackRecord) -> None:
         """End an open question as its record says."""
@@ -337,37 +341,6 @@ class Desk:
             return
         value = record.response if record.state is FeedbackState.ANSWERED else record.reason
         self._scheduler.submit(Answered(record.request.id, str(record.state), value))
-
-    async def _use_letter(self, request: FeedbackRequest) -> None:
-        """Answer a question with what was sent before it was asked, if anything was."""
-        if request.id not in self._state.asked:
-            return
-        letter = self._early.pop(request.request_id, None) or self._early.pop(request.id, None)
-        if letter is None:
-            return
-        try:
-            response = answer_to(request, at=letter.sent_at, **letter.payload)
-            settled = await self.broker.settle(request.id, FeedbackState.ANSWERED, response, at=letter.sent_at)
-        except (InvalidAnswerError, TypeError) as error:
-            logger.warning("run %s: an answer that came before its question is dropped: %s", request.run_id, error)
-        except AlreadyAnsweredError:
-            pass
-        except Exception as error:  # of the backend: whoever looks next finds the letter
-            self._early.setdefault(letter.name, letter)
-            logger.warning("run %s: an answer that came early waits on", request.run_id, exc_info=error)
-            return
-        else:
-            self._take_record(settled)
-        await self._drop(letter)
-
-    async def _drop(self, letter: Letter) -> None:
-        """Forget a letter once what it led to is safe."""
-        try:
-            if self._memory is not None:
-                await self._memory.flush()
-            await self.broker.drop(letter.run_id, [letter.id])
-        except Exception as error:  # of the backend, or the journal
-            logger.warning("run %s: a letter stays where it is", letter.run_id, exc_info=error)
 
     # -- handlers and the end ---------------------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ class Ends:
         if isinstance(error, Upstream):
             self._submit(Failed(instance.key, error.error, again=False))
             return
-        if isinstance(error, TimeoutError) and self.suspended(instance, error):
+        if isinstance(error, (TimeoutError, BaseExceptionGroup)) and self.suspended(instance, error):
             return
         again = not isinstance(error, BindingError)
         note(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .._core.commands import Finish, Resume
 from .._core.events import Suspended
@@ -11,7 +11,7 @@ from .._lazy import lazily
 from .scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 faults = lazily("graflow_async.feedback_errors")
 
@@ -64,13 +64,18 @@ class Pausing(Scheduler):
         return True
 
     def suspended(self, instance: Instance, error: BaseException) -> bool:
-        """Pause the run if a body ends because nobody has answered its question; it starts over on resume."""
-        question_id: Any = getattr(error, "question_id", None)
-        question = self.state.question_of(instance, question_id)
-        if question is None or question.kind != "expired" or instance.doomed or self.done.done():
+        """Pause the run if a body ends because nobody has answered its questions; it starts over on resume."""
+        if instance.doomed or self.done.done():
             return False
-        self.submit(Suspended(instance.key, question.id))
-        self.pause(f"nobody answered {getattr(error, 'request_id', '')!r} in time")
+        timeouts: list[Any] = list(_leaves(error))
+        questions = [self.state.question_of(instance, getattr(leaf, "question_id", "")) for leaf in timeouts]
+        asked = [question for question in questions if question is not None and question.kind == "expired"]
+        if not asked or len(asked) < len(questions):
+            return False
+        for question in asked:
+            self.submit(Suspended(instance.key, question.id))
+        names = ", ".join(repr(leaf.request_id) for leaf in timeouts)
+        self.pause(f"nobody answered {names} in time")
         return True
 
     def _end_if_quiet(self) -> None:
@@ -135,6 +140,15 @@ class IdleWatch:
             scheduler.pause(f"everything has waited for longer than pause_after={self._after:g} s")
         else:
             self._arm()
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """Go through an exception, or those that a group of them is made of."""
+    if isinstance(error, BaseExceptionGroup):
+        for part in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from _leaves(part)
+    else:
+        yield error
 
 
 def _ignore(_: Any) -> None:

@@ -7,8 +7,10 @@ pickled.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
+from graflow_async._core.question import Question
 from graflow_async._core.replay import digest
 from graflow_async._runtime import encoding
 from graflow_async._runtime.decoding import Decoder
@@ -69,6 +71,8 @@ def install(patch: pytest.MonkeyPatch) -> None:
 
 def _copied(value: Any) -> Any:
     """Copy the containers of a record, so that the two stories do not share them."""
+    if isinstance(value, Question):
+        return copy.copy(value)
     if value.__class__ is tuple:
         return tuple(_copied(item) for item in value)
     return list(value) if value.__class__ is list else value
