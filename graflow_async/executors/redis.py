@@ -194,27 +194,33 @@ class _RunOfJobs:
         """Send everything that has come together: code, jobs, messages, cancellations."""
         try:
             await asyncio.shield(self._ready)
-            while self._messages or self._cancelled or (self._waiting and self._room() > 0):
-                jobs = self._waiting[: self._room()]
-                del self._waiting[: len(jobs)]
-                messages, self._messages = self._messages, []
-                cancelled, self._cancelled = self._cancelled, []
-                if jobs:
-                    await self._send_code()
-                    states = await self._driver.enqueue([sent.job for sent in jobs])
-                    for sent, state in zip(jobs, states, strict=True):
-                        self._adopt(sent, state)
-                if messages:
-                    await self._driver.tell(messages)
-                if cancelled:
-                    for name, state in (await self._driver.cancel(cancelled)).items():
-                        if state in ("cancelled", "missing") and name in self._sent:
-                            self._end(self._sent[name], asyncio.CancelledError())
-            await self._acknowledge()
+            while True:
+                await self._send()
+                await self._acknowledge()
+                if not (self._messages or self._cancelled or (self._waiting and self._room() > 0)):
+                    return
         except Exception as error:  # noqa: BLE001  # nobody awaits this task: the jobs have to hear of it
             self._fail(error)
         finally:
             self._flushing = None
+
+    async def _send(self) -> None:
+        """Send what there is at this moment."""
+        jobs = self._waiting[: max(self._room(), 0)]
+        del self._waiting[: len(jobs)]
+        messages, self._messages = self._messages, []
+        cancelled, self._cancelled = self._cancelled, []
+        if jobs:
+            await self._send_code()
+            states = await self._driver.enqueue([sent.job for sent in jobs])
+            for sent, state in zip(jobs, states, strict=True):
+                self._adopt(sent, state)
+        if messages:
+            await self._driver.tell(messages)
+        if cancelled:
+            for name, state in (await self._driver.cancel(cancelled)).items():
+                if state in ("cancelled", "missing") and name in self._sent:
+                    self._end(self._sent[name], asyncio.CancelledError())
 
     def _adopt(self, sent: _Sent, state: str | None) -> None:
         """Go on with a job that an earlier process has sent: take its result, or have it done anew if it is half done.
