@@ -23,8 +23,9 @@ DEFAULT_URL = "redis://localhost:6379/0"
 CONNECT_WITHIN = 5.0  # seconds
 ANSWER_WITHIN = 15.0  # seconds; longer than any blocking read asks Redis to wait
 UNREACHABLE = (faults.ConnectionError, faults.TimeoutError, OSError)
+HANDING_OVER = (faults.ReadOnlyError, faults.ClusterDownError, faults.MasterDownError, faults.TryAgainError)
 # What Redis says while it restarts or hands over: it passes, so trying again makes sense.
-PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ")
+PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY Redis")
 
 
 def url_of(given: str | None) -> str:
@@ -87,9 +88,10 @@ def passes(error: BaseException) -> bool:
     """Say whether trying again later makes sense."""
     if isinstance(error, (faults.AuthenticationError, faults.NoPermissionError)):
         return False
-    return isinstance(error, UNREACHABLE) or (
-        isinstance(error, faults.ResponseError) and str(error).startswith(PASSING)
-    )
+    if isinstance(error, (*HANDING_OVER, *UNREACHABLE)):
+        return True
+    # The client takes the code off messages that it has a class for; scripts give it in the middle.
+    return isinstance(error, faults.ResponseError) and any(code in str(error) for code in PASSING)
 
 
 @contextmanager
