@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.counted import Body, CountedGraph, Held
 from benchmarks.journal_floor import SCENARIOS as JOURNAL_SCENARIOS
+from benchmarks.people_floor import SCENARIOS as PEOPLE_SCENARIOS
 from benchmarks.probes import Heartbeat, Sample, Tally, memory_bytes
 from benchmarks.windows import map_memory, map_memory_async
 
@@ -299,6 +300,7 @@ SCENARIOS: dict[str, Callable[[int], Coroutine[Any, Any, Sample]]] = {
     "memory.sleeping": memory_sleeping,
     "memory.loop": memory_loop,
     **JOURNAL_SCENARIOS,
+    **PEOPLE_SCENARIOS,
 }
 
 IMPORT = "import asyncio"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.floor import LAYERS, MIXED_THREADS, SHORT_SLEEP, SLEEP, loop_warm_up, sleeping_seconds
 from benchmarks.journal_ours import SCENARIOS as JOURNAL_SCENARIOS
+from benchmarks.people_ours import SCENARIOS as PEOPLE_SCENARIOS
 from benchmarks.probes import Heartbeat, Sample, Tally, memory_bytes
 from benchmarks.windows import BOUND, async_parcels, parcels
 from graflow_async import Task, TaskExecutionContext, Workflow, chain, parallel, task
@@ -308,6 +309,7 @@ SCENARIOS: dict[str, Callable[[int], Coroutine[Any, Any, Sample]]] = {
     "memory.sleeping": memory_sleeping,
     "memory.loop": memory_loop,
     **JOURNAL_SCENARIOS,
+    **PEOPLE_SCENARIOS,
 }
 
 IMPORT = "import graflow_async"

@@ -109,6 +109,8 @@ def measures_of(case: Case, size: int, samples: dict[str, list[Sample]]) -> list
             _measure(name, size, "ms", ABSOLUTE, samples, lambda sample: sample["gap"] * 1e3),
             _measure(f"{name}.beyond", size, "ms", ABSOLUTE, samples, lambda s: (s["gap"] - s["body"]) * 1e3),
         ]
+    if name == "questions":
+        return [_measure(name, size, "ms", ABSOLUTE, samples, lambda sample: sample["latency"] * 1e3)]
     if name == "ckpt.lag":
         return [_measure(name, size, "ms", ABSOLUTE, samples, lambda sample: sample["gap"] * 1e3)]
     if name == "ckpt.fold":
