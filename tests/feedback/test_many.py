@@ -14,7 +14,7 @@ SEED = 20_261_121
 
 async def test_ten_thousand_open_questions_hold_no_thread_and_get_their_own_answers():
     """Answered in random order (the seed is printed), each task goes on with the answer to its own question."""
-    print("seed", SEED)
+    print(f"seed {SEED}")  # noqa: T201
     manager = FeedbackManager(MemoryBroker())
 
     @task(inject_context=True)
