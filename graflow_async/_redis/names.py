@@ -17,9 +17,14 @@ def safe(text: str) -> str:
     return "~" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
+def tagged(tag: str, prefix: str = PREFIX) -> str:
+    """Give what every key with a tag begins with; `safe` makes the tag of a run from its id."""
+    return f"{prefix}:{{{tag}}}:"
+
+
 def run_prefix(run_id: str, prefix: str = PREFIX) -> str:
     """Give what every key of a run begins with."""
-    return f"{prefix}:{{{safe(run_id)}}}:"
+    return tagged(safe(run_id), prefix)
 
 
 def queue_prefix(queue: str, prefix: str = PREFIX) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from redis import exceptions as faults
 
+from .._redis.link import Link
 from ..errors import CheckpointError, CheckpointWriteError
 from ..frames import Encoder
-from ._redis_link import Link, writing
+from ._redis_link import writing
 from ._redis_run import CALL_BYTES, MARKS, Listing, Place
 from ._redis_scripts import APPEND, LIST, RENEW
 

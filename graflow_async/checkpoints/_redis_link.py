@@ -1,137 +1,21 @@
-"""Talking to Redis for as long as it takes: one client while somebody needs it, patience, and our errors."""
+"""Errors of Redis as those of checkpoints."""
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import random
 import re
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from redis import exceptions as faults
 
-from .._redis.client import connect, passes
+from .._redis.link import is_passing
 from ..errors import CheckpointError, CheckpointWriteError
-from ._redis_scripts import Script
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+    from collections.abc import Generator
 
-    from redis.asyncio import Redis
-
-T = TypeVar("T")
-
-PATIENCE = 10.0
-"""Seconds for which a request is repeated while Redis does not answer."""
-
-AT_ONCE = 32
-"""Requests that may be under way together: a pool of connections is finite, and more are not faster."""
-
-_FIRST_WAIT = 0.05  # seconds
-_LONGEST_WAIT = 1.0  # seconds
-# Inside a script these stand in the middle of the message, and for some of them the client cuts them off.
-_PASSING = re.compile(r"\b(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY)\b|read only replica")
 _FULL = re.compile(r"\bOOM\b|maxmemory")
-
-
-class Link:
-    """The way to Redis: a given client, or an own one, which lives as long as somebody uses it.
-
-    A client belongs to the loop that it was first used on; one that is closed whenever it is idle can be used on one
-    loop after the other, as blocking scripts do.
-    """
-
-    __slots__ = ("_client", "_gate", "_given", "_loop", "_url", "_users", "patience")
-
-    def __init__(self, url: str | None, client: Redis | None, patience: float) -> None:
-        """Use `client`, or connect to `url` when first used."""
-        self.patience = patience
-        self._url = url
-        self._given = client
-        self._client: Redis | None = None
-        self._gate = asyncio.Semaphore(AT_ONCE)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._users = 0
-
-    def enter(self) -> None:
-        """Begin to use it; each time goes with one `leave`."""
-        self._users += 1
-
-    async def leave(self) -> None:
-        """End using it; with the last user the connections go."""
-        self._users -= 1
-        if not self._users and self._client is not None:
-            client, self._client = self._client, None
-            with suppress(faults.RedisError, OSError):
-                await client.aclose()
-
-    @asynccontextmanager
-    async def used(self) -> AsyncGenerator[None]:
-        """Use it for a while."""
-        self.enter()
-        try:
-            yield
-        finally:
-            await self.leave()
-
-    def client(self) -> Redis:
-        """Give the client."""
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            # What belonged to a loop that has ended is of no use on this one.
-            self._client, self._loop, self._gate = None, loop, asyncio.Semaphore(AT_ONCE)
-        if self._given is not None:
-            return self._given
-        if self._client is None:
-            self._client = connect(self._url)
-        return self._client
-
-    async def ask(self, script: Script, keys: Sequence[str], args: Sequence[Any], patience: float | None = None) -> Any:
-        """Run a script as `until_answered` does; it must be safe to be sent twice."""
-        return await self.until_answered(lambda client: script.send(client, keys, args), patience)
-
-    async def command(self, *words: Any) -> Any:
-        """Send a command as `until_answered` does; it must be safe to be sent twice."""
-
-        async def send(client: Any) -> Any:
-            return await client.execute_command(*words)
-
-        return await self.until_answered(send)
-
-    async def until_answered(self, send: Callable[[Redis], Awaitable[T]], patience: float | None = None) -> T:
-        """Send something, again and again while Redis does not answer; in the end the last error counts.
-
-        Args:
-            send: given the client; it must be safe to be done twice, as an answer may get lost on its way.
-            patience: seconds, if not the usual ones.
-
-        Raises:
-            RedisError: Redis refused, or the time is up.
-            OSError: the time is up.
-        """
-        now = asyncio.get_running_loop().time
-        deadline = now() + (self.patience if patience is None else patience)
-        wait = _FIRST_WAIT
-        while True:
-            client = self.client()
-            try:
-                async with asyncio.timeout_at(deadline), self._gate:
-                    return await send(client)
-            except (faults.RedisError, OSError) as error:
-                pause = wait * random.uniform(0.5, 1.0)  # noqa: S311  # so that many do not come back at once
-                if not is_passing(error) or now() + pause >= deadline:
-                    raise
-                if isinstance(error, faults.ResponseError):
-                    # It answers but must not write: perhaps another one is in charge by now.
-                    await client.connection_pool.disconnect(inuse_connections=False)
-            await asyncio.sleep(pause)
-            wait = min(wait * 2, _LONGEST_WAIT)
-
-
-def is_passing(error: BaseException) -> bool:
-    """Say whether trying again later makes sense."""
-    return passes(error) or (isinstance(error, faults.ResponseError) and _PASSING.search(str(error)) is not None)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from redis import exceptions as faults
 
+from .._redis.link import Link
 from ..checkpointer import Record
 from ..errors import CheckpointError
 from ..frames import Encoder, read_preamble
@@ -20,7 +21,7 @@ from ._log import write_error
 from ._names import encode
 from ._reading import Contents, opening
 from ._redis_appender import Appender, Held, Terms
-from ._redis_link import Link, writing
+from ._redis_link import writing
 from ._redis_run import CALL_BYTES, MARKS, Listing, Stored, read_run
 from ._redis_scripts import KEEP, LIST, PUT, RELEASE, SWAP, UNLINK
 from ._rewrite import TEMPORARY, build, drop

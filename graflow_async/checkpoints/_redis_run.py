@@ -8,6 +8,7 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._redis.link import Link
 from .._redis.names import run_prefix, safe
 from .._redis.payloads import Payloads
 from ..checkpointer import Kind
@@ -16,7 +17,6 @@ from ..frames import read_preamble
 from ._keys import Keys
 from ._names import encode
 from ._reading import Contents, parse
-from ._redis_link import Link
 from ._redis_scripts import PIECE
 from ._thread import in_thread_if
 

@@ -1,4 +1,4 @@
-"""What is asked of Redis in one step each: Lua scripts, all of them safe to be sent twice, and how they are sent.
+"""What is asked of Redis in one step each: Lua scripts, all of them safe to be sent twice.
 
 A run is a hash (`meta`) and a list (`data`); the entries of the list, one behind the other, are the bytes that the file
 of a run would have. Times are those of the server, in milliseconds. In front of a script's first write stands nothing
@@ -9,15 +9,7 @@ not.
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING, Any
-
-from redis.exceptions import NoScriptError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from redis.asyncio import Redis
+from .._redis.link import Script
 
 _NOW = """
 local clock = redis.call('TIME')
@@ -30,29 +22,6 @@ local run = redis.call('HMGET', KEYS[1], 'id', 'token', 'holder', 'gen', 'size',
 if not run[1] then return {'GONE'} end
 if run[2] ~= ARGV[1] then return {'FENCED', run[3]} end
 """
-
-
-class Script:
-    """A script, sent by its hash; in full where Redis does not know it (yet, or after a restart)."""
-
-    __slots__ = ("sha", "text")
-
-    def __init__(self, *parts: str) -> None:
-        """Put the script together."""
-        self.text = "".join(parts).strip()
-        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-    async def send(self, client: Redis, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """Run it and give its answer.
-
-        Raises:
-            RedisError: Redis refused, or does not answer; whether it was carried out is then not known.
-        """
-        ask: Any = client
-        try:
-            return await ask.evalsha(self.sha, len(keys), *keys, *args)
-        except NoScriptError:
-            return await ask.eval(self.text, len(keys), *keys, *args)
 
 
 CREATE = Script(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._lazy import lazily
 from .._redis.client import connect, shown, url_of
+from .._redis.link import PATIENCE, Link
 from .._redis.names import KEEP_FOR, PREFIX
 from .._redis.payloads import Payloads, keyring_for
 from ..checkpointer import Record, RunInfo
@@ -26,7 +27,7 @@ from ._disk import Disk
 from ._keys import Keys, key_of
 from ._reading import opening, read_contents
 from ._redis_appender import Held, Terms
-from ._redis_link import PATIENCE, Link, reading, writing
+from ._redis_link import reading, writing
 from ._redis_log import Opening, RedisLog
 from ._redis_run import PURPOSE, Listing, Place, Stored, Unsigned, holder, index_of, is_copy, read_copy, read_run
 from ._redis_scripts import CREATE, CUT, LIST, RELEASE, REMOVE, TAKE

@@ -16,8 +16,8 @@ import redis
 from redis.asyncio import Redis as AsyncRedis
 
 from graflow_async import RedisCheckpointer
+from graflow_async._redis.link import AT_ONCE
 from graflow_async.checkpointer import Kind
-from graflow_async.checkpoints._redis_link import AT_ONCE
 from graflow_async.checkpoints.file import FileCheckpointer
 from graflow_async.errors import (
     CheckpointError,

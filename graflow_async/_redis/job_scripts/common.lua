@@ -1,0 +1,234 @@
+-- In front of every script. KEYS[1] is the stream of jobs; ARGV[1] the seconds that keys last; ARGV[2] is 1 when the
+-- same words may have been carried out before. All other keys have the prefix of KEYS[1], hence the same slot.
+-- Redis refuses a script without memory only at its first write, and lets freeing commands through: whatever must
+-- work with a full memory begins with `may_write_when_full`.
+--
+-- What is true of a job stands in one field of its run's hash, as a packed map:
+--   s state, e entry, f fence, n nonce, o owner, t tries, c crashes, a crashes alone, l runs alone, x flags,
+--   k to be cancelled, d last message heard, r last message told, y story of its deaths
+local S = KEYS[1]
+local P = string.sub(S, 1, -2)
+local G = 'g'
+local KEEP = ARGV[1]
+local AGAIN = ARGV[2] == '1'
+local clock = redis.call('TIME')
+local NOW = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local MICROS = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
+local ENDED = {done = true, failed = true, dead = true, cancelled = true}
+local ROLL = P .. 'w'
+local INFO = P .. 'wi'
+local AT_ONCE = 500
+
+local function may_write_when_full() redis.call('DEL', P .. '-') end
+
+local function whole(number) return string.format('%.0f', number) end
+
+-- Grows with every claim, and goes on growing after Redis has forgotten how far it was.
+local THIS_MICRO = whole(MICROS)
+
+local function next_fence(fence)
+  local last = tonumber(fence) or 0
+  return last < MICROS and THIS_MICRO or whole(last + 1)
+end
+
+local run_of, name_of = {}, {}
+
+local function halves(ref)
+  if not run_of[ref] then
+    local colon = string.find(ref, ':', 1, true)
+    run_of[ref], name_of[ref] = string.sub(ref, 1, colon - 1), string.sub(ref, colon + 1)
+  end
+  return run_of[ref], name_of[ref]
+end
+
+-- Calls for parts of a list, so that none has more arguments than the stack holds.
+local function in_parts(list, call)
+  for first = 1, #list, AT_ONCE do
+    call({unpack(list, first, math.min(#list, first + AT_ONCE - 1))})
+  end
+end
+
+local function load_run(run, names, found)
+  in_parts(names, function(part)
+    for i, packed in ipairs(redis.call('HMGET', P .. 'j:' .. run, unpack(part))) do
+      if packed then found[run .. ':' .. part[i]] = cmsgpack.unpack(packed) end
+    end
+  end)
+  return found
+end
+
+-- Gives a map from each of these refs to its job, as far as there is one.
+local function load_jobs(refs)
+  local runs, found = {}, {}
+  for _, ref in ipairs(refs) do
+    local run, name = halves(ref)
+    local names = runs[run]
+    if not names then
+      names = {}
+      runs[run] = names
+    end
+    names[#names + 1] = name
+  end
+  for run, names in pairs(runs) do load_run(run, names, found) end
+  return found
+end
+
+-- What is to be written, by run: it goes out at the end, a run's jobs at once.
+local changed, removed = {}, {}
+
+local function keep_change(lists, ref, value)
+  local run, name = halves(ref)
+  local list = lists[run]
+  if not list then
+    list = {}
+    lists[run] = list
+  end
+  list[#list + 1] = name
+  if value then list[#list + 1] = value end
+end
+
+local function save(ref, job) keep_change(changed, ref, cmsgpack.pack(job)) end
+
+local function remove(ref) keep_change(removed, ref) end
+
+-- Of a job that has ended only what tells a repeated report from one that comes too late.
+local function save_end(ref, job, state)
+  job.s = state
+  keep_change(changed, ref, cmsgpack.pack({s = state, f = job.f, n = job.n}))
+end
+
+-- News go out as one entry per stream: a head, then its data, for each.
+local news = {}
+
+local function add_news(stream, head, data)
+  local fields = news[stream]
+  if not fields then
+    local kind = redis.call('TYPE', stream).ok
+    if kind ~= 'none' and kind ~= 'stream' then error('WRONGTYPE ' .. stream .. ' is no stream') end
+    fields = {}
+    news[stream] = fields
+  end
+  fields[#fields + 1] = head
+  fields[#fields + 1] = data
+end
+
+local function tell_driver(ref, kind, job, worker, data)
+  local run, name = halves(ref)
+  local head = kind .. ' ' .. job.f .. ' ' .. job.t .. ' ' .. (job.c or 0) .. ' ' .. worker .. ' ' .. name
+  add_news(P .. 'ev:' .. run, head, data)
+end
+
+local function tell_worker(worker, kind, fence, ref, data)
+  add_news(P .. 'in:' .. worker, kind .. ' ' .. fence .. ' ' .. ref, data)
+end
+
+local function write()
+  for run, names in pairs(removed) do
+    in_parts(names, function(part) redis.call('HDEL', P .. 'j:' .. run, unpack(part)) end)
+  end
+  for run, pairs_of_it in pairs(changed) do
+    in_parts(pairs_of_it, function(part) redis.call('HSET', P .. 'j:' .. run, unpack(part)) end)
+    redis.call('EXPIRE', P .. 'j:' .. run, KEEP)
+  end
+  for stream, fields in pairs(news) do
+    redis.call('XADD', stream, '*', unpack(fields))
+    redis.call('EXPIRE', stream, KEEP)
+  end
+end
+
+local function deposed(run, epoch)
+  local known = redis.call('HGET', P .. 'own:' .. run, 'e')
+  return known and tonumber(known) > tonumber(epoch)
+end
+
+local function is_alive(worker)
+  local till = redis.call('ZSCORE', ROLL, worker)
+  return till and tonumber(till) > NOW
+end
+
+-- Milliseconds until the first lease of another worker ends; -1 without one.
+local function next_lease_end(me)
+  local rows = redis.call('ZRANGE', ROLL, 0, 1, 'WITHSCORES')
+  for i = 1, #rows, 2 do
+    if rows[i] ~= me then return math.max(0, tonumber(rows[i + 1]) - NOW) end
+  end
+  return -1
+end
+
+local function drop_entry(entry)
+  redis.call('XACK', S, G, entry)
+  redis.call('XDEL', S, entry)
+end
+
+-- Gives the job and the payload of an entry; nil if it is gone.
+local function open_entry(entry)
+  local row = redis.call('XRANGE', S, entry, entry)[1]
+  if row then return row[2][2], row[2][4] end
+end
+
+-- An entry of the group's list with its job; nil, and cleared away, if nobody needs it any more.
+local function look_up(entry)
+  local ref, payload = open_entry(entry)
+  if not ref then
+    redis.call('XACK', S, G, entry)
+    return nil
+  end
+  local job = load_jobs({ref})[ref]
+  if not job or job.e ~= entry or ENDED[job.s] then
+    drop_entry(entry)
+    return nil
+  end
+  return ref, job, payload
+end
+
+-- To the end of the stream again; without the payload only the driver can help, who finds the job missing.
+local function put_back(ref, job)
+  local _, payload = open_entry(job.e)
+  drop_entry(job.e)
+  if payload then
+    job.s, job.e = 'queued', redis.call('XADD', S, '*', 'j', ref, 'p', payload)
+    save(ref, job)
+  else
+    job.s = 'missing'
+    remove(ref)
+  end
+end
+
+-- The end of a job that was to be cancelled and has lost its worker.
+local function end_cancelled(ref, job, worker)
+  drop_entry(job.e)
+  save_end(ref, job, 'cancelled')
+  tell_driver(ref, 'c', job, worker, '')
+end
+
+-- Puts back what its worker does not know to have; whoever had it is fenced.
+local function take_away(ref, job, worker)
+  if job.k then
+    end_cancelled(ref, job, worker)
+  else
+    job.f, job.n = next_fence(job.f), ''
+    put_back(ref, job)
+  end
+end
+
+-- The hash is right and the group is not: the entry belongs to whoever runs the job.
+local function give_to_owner(job) redis.call('XCLAIM', S, G, job.o, 0, job.e, 'JUSTID') end
+
+-- One more death under a job: counts it, and says whether that was the last one allowed. The caller saves.
+local function blame(ref, job, worker, said)
+  job.c = (job.c or 0) + 1
+  job.a = (job.a or 0) + (job.l and 1 or 0)
+  local line = whole(NOW) .. ' ' .. worker .. ' ' .. job.f .. ' ' .. (job.l and 'alone' or 'in company')
+  job.y = (job.y or '') .. line .. ': ' .. said .. '\n'
+  if job.a < 2 then
+    tell_driver(ref, 'l', job, worker, said)
+    return false
+  end
+  local _, payload = open_entry(job.e)
+  drop_entry(job.e)
+  redis.call('XADD', P .. 'dlq', '*', 'j', ref, 'p', payload or '', 'x', job.x or '', 'c', job.c, 'r', job.y)
+  redis.call('EXPIRE', P .. 'dlq', math.max(tonumber(KEEP), 2592000))
+  tell_driver(ref, 'x', job, worker, job.y)
+  save_end(ref, job, 'dead')
+  return true
+end

@@ -1,0 +1,254 @@
+"""The one way from the queue of jobs to Redis: scripts, blocking reads, and what is tried again for how long."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import hiredis
+from redis import exceptions as faults
+
+from ..errors import ConfigError
+from .client import ANSWER_WITHIN, PASSING, connect, our_errors, passes, url_of
+from .jobs_data import QueueFullError
+from .names import queue_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from redis.asyncio import Redis
+    from redis.commands.core import AsyncScript
+
+GROUP: Final = "g"
+PATIENCE: Final = 10.0  # seconds
+FIRST_PAUSE: Final = 0.05  # seconds
+LONGEST_PAUSE: Final = 1.0  # seconds
+LONGEST_BLOCK: Final = 10.0  # seconds that one read waits at most; less than the client waits for an answer
+AT_ONCE: Final = 100  # things in one script
+BYTES_AT_ONCE: Final = 1 << 20  # bytes in one script, unless a single thing is larger
+OLDEST: Final = (6, 2)
+# What the client makes of answers that pass, when it takes the word away by which `passes` knows them.
+HANDING_OVER: Final = (
+    faults.ReadOnlyError,
+    faults.MasterDownError,
+    faults.ClusterDownError,
+    faults.TryAgainError,
+)
+QUICK: Final = ("EVALSHA", "XREAD", "XREADGROUP")
+ARCHIVE: Final = "graflow_async._redis"
+
+
+@cache
+def script_text(name: str) -> str:
+    """Give the text of a script with what all scripts share in front of it."""
+    folder = resources.files(ARCHIVE).joinpath("job_scripts")
+    return "\n".join(folder.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in ("common", name))
+
+
+def pause_after(failures: int) -> float:
+    """Give the seconds to wait after so many failures in a row; random, so that not everybody comes back at once."""
+    return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 10))  # noqa: S311
+
+
+def batches(items: Sequence[Any], weight: Callable[[Any], int]) -> Iterable[Sequence[Any]]:
+    """Cut a sequence into parts of at most AT_ONCE things and about BYTES_AT_ONCE bytes."""
+    start = total = 0
+    for index, item in enumerate(items):
+        size = weight(item)
+        if index > start and (index - start >= AT_ONCE or total + size > BYTES_AT_ONCE):
+            yield items[start:index]
+            start, total = index, 0
+        total += size
+    if start < len(items):
+        yield items[start:]
+
+
+def _as_it_came(response: Any, **_: Any) -> Any:
+    return response
+
+
+def _with_quick_packing(kind: Any) -> Any:
+    """Give a kind of connection that packs long commands in C: in Python that is half of what a job costs here."""
+    pack_in_c: Callable[[tuple[Any, ...]], bytes] = cast("Any", hiredis).pack_command
+
+    def pack_command(self: Any, *words: Any) -> list[bytes]:
+        return [pack_in_c(words)] if words[0] in QUICK else kind.pack_command(self, *words)
+
+    return type(kind.__name__, (kind,), {"pack_command": pack_command})
+
+
+def rows_of(answer: Any) -> list[tuple[bytes, list[Any]]]:
+    """Give the (id, fields) of a blocking read of one stream, in either version of the protocol."""
+    if not answer:
+        return []
+    streams: Any = cast("dict[Any, Any]", answer).values() if isinstance(answer, dict) else (pair[1] for pair in answer)
+    return [row for rows in streams for row in rows]
+
+
+class Calls:
+    """A connection to the Redis of one queue.
+
+    Attributes:
+        client: makes connections as they are needed; blocking reads have their own.
+        url: where it connects to.
+        prefix: what every key of the queue begins with.
+        stream: the stream of jobs.
+        keep: seconds that keys stay without a sign of life.
+        troubled_at: when Redis last did not answer, by the loop's clock; None if it always did.
+    """
+
+    def __init__(self, url: str | None, queue: str, *, keep_for: int, prefix: str) -> None:
+        """Remember where to connect to.
+
+        Raises:
+            ConfigError: the URL is none.
+        """
+        self.url = url_of(url)
+        # With a timeout of its own the client sends through `wait_for`, which costs a task for each command and before
+        # Python 3.12 may swallow a cancellation; `patiently` limits the whole command instead.
+        self.client: Redis = connect(self.url, socket_timeout=None)
+        # The answer of a read is parsed here: the client's own parser costs more than the read.
+        for command in ("XREAD", "XREADGROUP"):
+            self.client.set_response_callback(command, _as_it_came)
+        pool = self.client.connection_pool
+        pool.connection_class = _with_quick_packing(pool.connection_class)
+        self.prefix = queue_prefix(queue, prefix)
+        self.stream = self.prefix + "s"
+        self.keep = keep_for
+        self.troubled_at: float | None = None
+        self._scripts: dict[str, AsyncScript] = {}
+
+    async def run(
+        self, name: str, args: Sequence[Any], what: str, patience: float | None = PATIENCE, *, again: bool = False
+    ) -> Any:
+        """Run a script until Redis has answered; `what` names it in errors. Scripts may be sent twice, all of them.
+
+        `again` says that the same words may have been carried out before.
+
+        Raises:
+            QueueFullError: there is no memory left for it.
+            StoreUnavailableError: no answer within `patience` seconds.
+            StoreError: Redis refused.
+        """
+        script = self._scripts.get(name)
+        if script is None:
+            self._scripts[name] = script = self.client.register_script(script_text(name))
+
+        async def once(failures: int) -> Any:
+            return await script([self.stream], [self.keep, int(again or failures > 0), *args])
+
+        return await self.patiently(once, what, patience)
+
+    async def patiently(self, once: Callable[[int], Any], what: str, patience: float | None) -> Any:
+        """Call `once` until Redis answers; it is told how often it has failed.
+
+        Raises:
+            QueueFullError: there is no memory left for it.
+            StoreUnavailableError: no answer within `patience` seconds.
+            StoreError: Redis refused.
+        """
+        loop = asyncio.get_running_loop()
+        begun_at = loop.time()
+        failures = 0
+        while True:
+            try:
+                async with asyncio.timeout(ANSWER_WITHIN):
+                    return await once(failures)
+            except faults.ResponseError as error:
+                # Redis 6 puts words of its own in front of what went wrong inside a script.
+                text = str(error)
+                if isinstance(error, faults.OutOfMemoryError) or "OOM command" in text:
+                    raise QueueFullError(f"{what}: Redis has no memory left ({error})") from error
+                if "NOGROUP" in text and await self._make_group():
+                    failures += 1
+                    continue
+                failures = await self._next_try(error, what, failures, begun_at, patience)
+            except (faults.RedisError, OSError) as error:
+                failures = await self._next_try(error, what, failures, begun_at, patience)
+
+    async def _next_try(
+        self, error: Exception, what: str, failures: int, begun_at: float, patience: float | None
+    ) -> int:
+        """Wait a little, or give up."""
+        now = asyncio.get_running_loop().time()
+        pause = pause_after(failures + 1)
+        is_passing = (
+            passes(error)
+            or isinstance(error, HANDING_OVER)
+            or any(f": {word}" in str(error) for word in PASSING)
+            or "NOGROUP" in str(error)
+        )
+        if is_passing:
+            self.troubled_at = now
+        if not is_passing or (patience is not None and now + pause - begun_at > patience):
+            with our_errors(what):
+                raise error
+        await asyncio.sleep(pause)
+        return failures + 1
+
+    async def _make_group(self) -> bool:
+        """Make the group anew after Redis has forgotten it, from the first entry on; False if it cannot be made now."""
+        try:
+            await self.client.xgroup_create(self.stream, GROUP, "0", mkstream=True)
+        except (faults.RedisError, OSError) as error:
+            return str(error).startswith("BUSYGROUP")
+        return True
+
+    async def read(
+        self, command: Sequence[Any], seconds: float, what: str, patience: float | None, *, repeats: bool = True
+    ) -> list[tuple[bytes, list[Any]]]:
+        """Read a stream: wait for entries up to so many seconds (LONGEST_BLOCK at most), and give those that came.
+
+        Args:
+            command: the words before and after `BLOCK milliseconds`, with None between them.
+            seconds: how long to wait.
+            what: names it in errors.
+            patience: seconds to try while Redis does not answer.
+            repeats: whether to read again after a failure; else nothing has come.
+
+        Raises:
+            StoreUnavailableError: no answer within `patience` seconds.
+            StoreError: Redis refused.
+        """
+        block = max(1, int(min(seconds, LONGEST_BLOCK) * 1000))
+        place = command.index(None)
+        words = [*command[:place], "BLOCK", block, *command[place + 1 :]]
+        client = cast("Any", self.client)  # its own types say nothing of commands by name
+
+        async def once(failures: int) -> Any:
+            return await client.execute_command(*words) if repeats or not failures else None
+
+        return rows_of(await self.patiently(once, what, patience))
+
+    async def check(self, *, any_eviction_policy: bool) -> list[str]:
+        """See whether this Redis can be relied on; `JobQueue.check` says how."""
+        what = "checking Redis"
+        told: list[str] = []
+
+        async def ask(_: int) -> dict[str, Any]:
+            return await cast("Any", self.client).info("everything")
+
+        found = await self.patiently(ask, what, PATIENCE)
+        version = str(found.get("redis_version", "0"))
+        if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST:
+            raise ConfigError(f"this Redis is {version}; 6.2 or newer is needed")
+        policy = str(found.get("maxmemory_policy", ""))
+        if policy and policy != "noeviction":
+            advice = "set `maxmemory-policy noeviction`"
+            if not any_eviction_policy:
+                raise ConfigError(f"this Redis throws keys away when memory runs out ({policy}): {advice}")
+            told.append(f"Redis may throw jobs away when memory runs out (maxmemory-policy {policy}); {advice}.")
+        if not policy:
+            told.append("Redis does not say its maxmemory-policy; it must be noeviction.")
+        if not int(found.get("aof_enabled", 0)):
+            told.append(
+                "Redis keeps no append-only file: if it stops, its jobs are gone and their drivers send them again."
+            )
+        return told
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.client.aclose()
