@@ -162,7 +162,7 @@ MISFITS = [
 ]
 
 
-@pytest.mark.parametrize(("hint", "values"), FITS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("hint", "values"), FITS, ids=lambda value: str(value).partition(" at 0x")[0][:40])
 def test_fits(hint, values):
     """A value that a type checker would accept for the annotation is accepted."""
     assert [problem(hint, value) for value in values] == [None] * len(values)

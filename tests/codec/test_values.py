@@ -159,7 +159,11 @@ def test_cancellation_and_exit_pass_through():
         dumps(Exits(), "a value")
 
 
-@pytest.mark.parametrize("value", [Broken(), [Broken()], TwoArgumentsError("a", "b"), MadeByFunction()], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [Broken(), [Broken()], TwoArgumentsError("a", "b"), MadeByFunction()],
+    ids=["an object", "in a list", "an error", "by a function"],
+)
 def test_check_finds_what_only_loading_refuses(value):
     """What pickles and cannot be loaded is refused when asked for, by the name of the value, and only then."""
     dumps(value, "result of task 'load'")

@@ -171,7 +171,7 @@ WRONG: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
 
 
 @BOTH
-@pytest.mark.parametrize(("args", "more", "why"), WRONG, ids=str)
+@pytest.mark.parametrize(("args", "more", "why"), WRONG, ids=lambda value: str(value).partition(" at 0x")[0][:60])
 async def test_questions_that_make_no_sense(way, args, more, why, manager):
     """A question is checked before anybody is asked, and the error says what is wrong with it."""
 
@@ -189,6 +189,7 @@ async def test_asking_where_no_task_runs(manager):
         manager.request_feedback("q", message="?")
 
 
+@pytest.mark.near
 async def test_asking_through_a_strangers_broker(manager):
     """A manager of another place cannot ask for a run: its answers would never arrive."""
 
