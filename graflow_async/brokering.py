@@ -15,18 +15,26 @@ if TYPE_CHECKING:
     from os import PathLike
 
 _file = lazily("graflow_async.brokers.file")
-BACKENDS = ("memory", "file")
+_redis = lazily("graflow_async.brokers.redis")
+BACKENDS = ("memory", "file", "redis")
 FEEDBACK_FOLDER = ".feedback"  # in a checkpoint directory; no run has such a name
 
 
 def broker_of(
-    backend: Any, directory: str | PathLike[str] | None = None, checkpoint_dir: str | PathLike[str] | None = None
+    backend: Any,
+    directory: str | PathLike[str] | None = None,
+    checkpoint_dir: str | PathLike[str] | None = None,
+    redis_url: str | None = None,
 ) -> Broker | None:
     """Make the broker that some arguments ask for; None for what suits the place.
 
     Raises:
         ConfigError: they make no sense.
     """
+    if redis_url is not None or backend == "redis":
+        if backend not in (None, "redis") or directory is not None or checkpoint_dir is not None:
+            raise ConfigError("redis_url= goes with backend 'redis', and neither of them with a directory")
+        return _redis.RedisBroker(redis_url)
     if backend is None and (directory is not None or checkpoint_dir is not None):
         backend = "file"
     if backend is None:

@@ -40,21 +40,23 @@ class FeedbackManager:
         *,
         directory: str | PathLike[str] | None = None,
         checkpoint_dir: str | PathLike[str] | None = None,
+        redis_url: str | None = None,
         handlers: Iterable[Any] = (),
     ) -> None:
         """Choose where the questions are.
 
         Args:
-            backend: "memory" (one for the whole process), "file", a broker, or None for what suits the place.
+            backend: "memory" (one for the whole process), "file", "redis", a broker, or None for what suits the place.
             directory: where a "file" backend keeps questions.
             checkpoint_dir: the same, told by the directory where runs are recorded.
+            redis_url: where the Redis is; without it a "redis" backend takes GRAFLOW_REDIS_URL, else the usual one.
             handlers: are told of questions and answers, by a run that has this manager: `wf.run(feedback=manager)`.
 
         Raises:
             ConfigError: an argument makes no sense.
         """
         self.handlers = check_handlers(handlers)
-        self.own_broker = broker_of(backend, directory, checkpoint_dir)
+        self.own_broker = broker_of(backend, directory, checkpoint_dir, redis_url)
 
     @property
     def broker(self) -> Broker:

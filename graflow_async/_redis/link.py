@@ -64,7 +64,7 @@ class Link:
     loop after the other, as blocking scripts do.
     """
 
-    __slots__ = ("_client", "_gate", "_given", "_loop", "_url", "_users", "patience")
+    __slots__ = ("_answered", "_client", "_gate", "_given", "_loop", "_url", "_users", "patience")
 
     def __init__(self, url: str | None, client: Redis | None, patience: float) -> None:
         """Use `client`, or connect to `url` when first used."""
@@ -75,6 +75,7 @@ class Link:
         self._gate = asyncio.Semaphore(AT_ONCE)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._users = 0
+        self._answered = float("-inf")  # when somebody got an answer last, by the clock of the loop
 
     def enter(self) -> None:
         """Begin to use it; each time goes with one `leave`."""
@@ -103,6 +104,7 @@ class Link:
         if self._loop is not loop:
             # What belonged to a loop that has ended is of no use on this one.
             self._client, self._loop, self._gate = None, loop, asyncio.Semaphore(AT_ONCE)
+            self._answered = float("-inf")
         if self._given is not None:
             return self._given
         if self._client is None:
@@ -134,13 +136,15 @@ class Link:
             OSError: the time is up.
         """
         now = asyncio.get_running_loop().time
-        deadline = now() + (self.patience if patience is None else patience)
-        wait = _FIRST_WAIT
+        patience = self.patience if patience is None else patience
+        begun, deadline, wait = now(), float("inf"), _FIRST_WAIT
         while True:
-            client = self.client()
+            client, gate = self.client(), self._gate
+            await self._take_turn(gate, begun, patience)
+            deadline = min(deadline, now() + patience)  # from the first time on that it goes
             try:
-                async with asyncio.timeout_at(min(deadline, now() + ANSWER_WITHIN)), self._gate:
-                    return await send(client)
+                async with asyncio.timeout_at(min(deadline, now() + ANSWER_WITHIN)):
+                    answer = await send(client)
             except (faults.RedisError, OSError) as error:
                 pause = wait * random.uniform(0.5, 1.0)  # noqa: S311  # so that many do not come back at once
                 if not is_passing(error) or now() + pause >= deadline:
@@ -148,8 +152,30 @@ class Link:
                 if isinstance(error, faults.ResponseError):
                     # It answers but must not write: perhaps another one is in charge by now.
                     await client.connection_pool.disconnect(inuse_connections=False)
+            else:
+                self._answered = now()
+                return answer
+            finally:
+                gate.release()
             await asyncio.sleep(pause)
             wait = min(wait * 2, _LONGEST_WAIT)
+
+    async def _take_turn(self, gate: asyncio.Semaphore, begun: float, patience: float) -> None:
+        """Wait until a request may go; whoever waits for others, who are answered, does not wait for Redis.
+
+        Raises:
+            TimeoutError: nobody was answered for `patience` seconds.
+        """
+        now = asyncio.get_running_loop().time
+        while True:
+            deadline = max(begun, self._answered) + patience
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await gate.acquire()
+                    return
+            except TimeoutError:
+                if now() >= max(begun, self._answered) + patience:
+                    raise
 
 
 def is_passing(error: BaseException) -> bool:
