@@ -44,6 +44,10 @@ class Runnable(Protocol):
         """Its definitions."""
         ...
 
+    def completed(self, options: RunOptions) -> RunOptions:
+        """Give the options of a run with those that all its runs have."""
+        ...
+
     def remember(self, results: Mapping[str, Any]) -> None:
         """Take note of the results of a run that has ended."""
         ...
@@ -66,6 +70,12 @@ def _subject_for(workflow: Runnable | None, run_id: str) -> Subject | None:
     """Give the workflow to go on with: the given one, or the one that this very process has run."""
     found: Any = workflow if workflow is not None else _alive.get(run_id)
     return None if found is None else subject_of(found)
+
+
+def _completed(workflow: Runnable | None, run_id: str, options: RunOptions) -> RunOptions:
+    """Give options with those that all runs of the workflow have."""
+    found: Any = workflow if workflow is not None else _alive.get(run_id)
+    return options if found is None else found.completed(options)
 
 
 async def _value_of(opened: Opened, workflow: Runnable | None) -> Any:
@@ -91,6 +101,7 @@ async def resume(
     interrupted: Mapping[str, Any] | str | None = None,
 ) -> Any:
     """Go on with a recorded run and give its value; see `Workflow.resume`."""
+    options = _completed(workflow, source, options)
     check_options(options)
     async with _place(options, source) as place:
         opened = await resuming.reopen(
@@ -106,6 +117,7 @@ async def resume(
 
 async def fork(workflow: Runnable, source: str, at: int | str | None, options: RunOptions) -> Any:
     """Branch off a recorded run and give the value of the new one; see `Workflow.fork`."""
+    options = workflow.completed(options)
     check_options(options)
     async with _place(options) as place:
         opened = await forking.fork(place, source, subject_of(workflow), options, at)
@@ -114,6 +126,7 @@ async def fork(workflow: Runnable, source: str, at: int | str | None, options: R
 
 async def plan(workflow: Runnable | None, source: str, options: RunOptions) -> Plan:
     """Say what a resumption would do; see `Workflow.plan`."""
+    options = _completed(workflow, source, options)
     async with _place(options) as place:
         return await resuming.plan(place, source, lambda run_id: _subject_for(workflow, run_id))
 

@@ -15,6 +15,7 @@ import uvloop
 
 from tests.aids import guards, loopback, shadow
 from tests.aids.redis_server import RedisServer
+from tests.aids.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -59,7 +60,10 @@ def journals_every_run(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     """With `--shadow`: let every run of the test keep a journal that is told again at every record."""
     if request.config.getoption("--shadow") and request.node.get_closest_marker("unrecorded") is None:
         shadow.install(monkeypatch)
-    if request.config.getoption("--far") and request.node.get_closest_marker("unrecorded") is None:
+    is_near = any(request.node.get_closest_marker(name) for name in ("near", "unrecorded"))
+    # Workers are a real border, which values that are kept in memory cannot cross.
+    is_sent = not {"redis_server", "backend"}.isdisjoint(request.fixturenames)
+    if request.config.getoption("--far") and not is_near and not is_sent:
         loopback.install(monkeypatch)
 
 
@@ -120,3 +124,17 @@ def redis_url(redis_server: RedisServer) -> str:
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
     return redis_server.url
+
+
+@pytest.fixture
+def workers(redis_url: str) -> Iterator[Callable[..., Workers]]:
+    """Start workers by their names, of the usual queue or of another one; they end with the test."""
+    started: list[Workers] = []
+
+    def start(*names: str, queue: str = "default", options: tuple[str, ...] = ()) -> Workers:
+        started.append(Workers(redis_url, *names, queue=queue, options=options))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()

@@ -13,7 +13,7 @@ from .._core.events import Cancelled, Event
 from .._core.state import Instance
 from ..compose import Expression
 from ..current import running
-from ..definition import Definition
+from ..definition import PLAIN_KINDS, Definition
 from ..errors import ConfigError, GraflowRuntimeError
 from ..plan import Plan
 from ..protocols import Clock, Executor, Job
@@ -270,7 +270,8 @@ class Bodies(InThreads):
         timeout = definition.timeout
         kind = instance.kind
         default = self._default_executor
-        if default is not None and definition.executor == "auto" and (kind != "async" or self._sends_coroutines):
+        is_open = definition.executor == "auto" and kind in PLAIN_KINDS  # neither the task nor a group has chosen
+        if default is not None and is_open and (kind != "async" or self._sends_coroutines):
             kind = default
         if kind == "async":
             return await self._drive(lane, instance, instance, func(*args, **kwargs), timeout)

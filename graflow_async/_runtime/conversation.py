@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._core.events import HandleDropped
 from .._core.state import Instance
 from .._core.wishes import Child, Wishes
 from .._lazy import lazily
 from ..current import running
+from ..errors import GraflowRuntimeError, NotSerializableError
 from ..store import Watch, lock_holder
-from .calls import ChildHandle, MapCall
+from .calls import ChildHandle
 from .ends import Upstream
+from .forwarding import ForwardedMap, SentWorkflow, leave
 from .link import Link
-from .talk import Talk
+from .talk import SEEN_AT_MOST, Talk
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Callable, Coroutine
     from contextlib import AbstractAsyncContextManager
 
 codec = lazily("graflow_async.codec")
@@ -28,49 +30,27 @@ class Conversation:
     """Serves one attempt of one body, until `aclose`.
 
     Attributes:
-        outcome: what came of it: the value and the wishes.
+        outcome: what came of it: the value and the wishes. It may come before the body has ended, with the exception
+            for a message that could not be loaded here; the body is then to be cancelled.
     """
 
     def __init__(self, link: Link, instance: Instance, send: Callable[[bytes], None]) -> None:
         """Serve the body of `instance`; `send` passes messages on to where it runs."""
         self._link = link
         self._instance = instance
-        self._talk = Talk(instance.scope.graph, send)
-        self._talk.decoder.children = self._handle_of
-        self._talk.verbs |= {
-            "returned": self._returned,
-            "raised": self._raised,
-            "ended": self._ended_unasked,
-            "called": self._called,
-            "dropped": self._dropped,
-            "cancelled": self._cancelled,
-            "unlocked": self._unlocked,
-            "unwatched": self._unwatched,
-            "withdrawn": self._withdrawn,
-            "emitted": self._emitted,
-            "progress": self._progress,
-            "save_after": self._save_after,
-            "unparked": self._serving(self._unpark),
-            "parked": self._serving(self._park),
-            "store": self._serving(self._in_store),
-            "locked": self._serving(self._lock),
-            "watched": self._serving(self._watch),
-            "asked": self._serving(self._ask),
-            "expected": self._serving(self._expect),
-            "kept": self._serving(self._keep),
-            "saved": self._serving(self._save),
-            "result": self._serving(self._result),
-            "ran": self._serving(self._run_workflow),
-        }
+        self._face = instance.face
+        self._talk = Talk(instance.scope.graph, send, self._serve, self._broken)
         self.outcome: asyncio.Future[tuple[Any, Wishes | None]] = link.scheduler.loop.create_future()
-        self._handles: dict[int, ChildHandle[Any] | _Map] = {}
+        self._handles: dict[int, ChildHandle[Any] | ForwardedMap] = {}
         self._by_key: dict[int, ChildHandle[Any]] = {}
         self._failures: list[ChildHandle[Any]] = []
+        self._requests: dict[int, asyncio.Task[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._locks: dict[int, AbstractAsyncContextManager[int]] = {}
         self._watches: dict[int, asyncio.Task[None]] = {}
-        self._requests: dict[int, asyncio.Task[None]] = {}
         self._waits: list[Any] = []
+        self._positions: dict[int, int] = {}
+        self._seen: dict[int, Any] = {}
 
     def take(self, data: bytes) -> None:
         """Take a message of the body."""
@@ -78,23 +58,49 @@ class Conversation:
 
     async def aclose(self) -> None:
         """Stop serving: what the body still waits for it gets no more, what it holds is given back."""
-        tasks = list(self._tasks)
+        self._talk.close(GraflowRuntimeError("this attempt is over"))
+        tasks = [*self._requests.values(), *self._tasks]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
         for lock in self._locks.values():
             await lock.__aexit__(None, None, None)
+        if not self.outcome.done():
+            self.outcome.cancel()
+        elif not self.outcome.cancelled():
+            self.outcome.exception()  # whoever gave the body up does not ask
 
     # -- requests ---------------------------------------------------------------------------------------------
 
-    def _serving(self, verb: Callable[..., Awaitable[Any]]) -> Callable[..., None]:
-        """Make what carries a request out in a task of its own, on behalf of the body, and answers it."""
+    def _serve(self, verb: str, number: int, args: tuple[Any, ...]) -> None:
+        """Do what the body says: at once, or in a task of its own if it waits for the answer."""
+        told = self.TOLD.get(verb)
+        if told is not None:
+            told(self, number, *args)
+            return
+        task = self._requests[number] = self._link.scheduler.loop.create_task(self._asked(verb, args))
+        task.add_done_callback(partial(self._answer, number))
 
-        def begin(number: int, *args: Any) -> None:
-            task = self._requests[number] = self._own(self._serve(number, verb, args))
-            task.add_done_callback(lambda _: self._requests.pop(number, None))
+    async def _asked(self, verb: str, args: tuple[Any, ...]) -> Any:
+        running.set(self._instance)  # channel writes are the body's
+        self._refuse_late(verb)
+        return await self.ASKED[verb](self, *args)
 
-        return begin
+    def _answer(self, number: int, task: asyncio.Task[Any]) -> None:
+        """Answer a request, also one whose task was cancelled before it began."""
+        self._requests.pop(number, None)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        self._talk.answer(number, None if error is not None else task.result(), error)
+
+    def _refuse_late(self, what: str) -> None:
+        self._link.refuse_late(self._instance, self._face, f"ask for {what!r}")
+
+    def _withdrawn(self, number: int) -> None:
+        """Stop doing what the body no longer waits for."""
+        task = self._requests.get(number)
+        if task is not None:
+            task.cancel()
 
     def _own(self, coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._link.scheduler.loop.create_task(coro)
@@ -102,29 +108,27 @@ class Conversation:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _serve(self, number: int, verb: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> None:
-        running.set(self._instance)  # channel writes are the body's
-        try:
-            value = await verb(*args)
-        except asyncio.CancelledError as error:
-            self._talk.answer(number, None, error)
-            raise
-        except BaseException as error:  # noqa: BLE001  # whatever it is, the body gets it
-            self._talk.answer(number, None, error)
-        else:
-            self._talk.answer(number, value)
+    def _broken(self, error: BaseException) -> None:
+        """Let the attempt fail: the body has said what cannot be loaded here, and does not wait for an answer."""
+        if not self.outcome.done():
+            self.outcome.set_exception(error)
+
+    # -- channels ---------------------------------------------------------------------------------------------
 
     async def _in_store(self, verb: str, args: tuple[Any, ...]) -> Any:
         return await getattr(self._link.store, verb)(*args)
 
-    async def _park(self) -> None:
-        wait = self._link.scheduler.leave_slots(self._instance)
-        self._waits.append(wait)
+    async def _read(self, number: int, key: str) -> dict[str, Any]:
+        """Read a value for the body; for a while it is kept under a number, for a comparison by identity."""
+        found = await self._link.store.get_many([key])
+        if key in found:
+            self._seen[number] = found[key]
+            for old in list(self._seen)[:-SEEN_AT_MOST]:
+                del self._seen[old]
+        return found
 
-    async def _unpark(self) -> None:
-        wait = self._waits.pop() if self._waits else None
-        if wait is not None:
-            await self._link.scheduler.regain_slots(self._instance, wait)
+    async def _swap(self, key: str, number: int, expected: Any, value: Any, ttl: float | None) -> bool:
+        return await self._link.store.compare_and_set(key, self._seen.get(number, expected), value, ttl)
 
     async def _lock(self, number: int, holder: int, key: str, timeout: float | None) -> int:
         lock_holder.set((id(self), holder))  # this task is gone by the time when the lock is given back
@@ -133,18 +137,45 @@ class Conversation:
         self._locks[number] = lock
         return fence
 
+    def _unlocked(self, _: int, number: int) -> None:
+        lock = self._locks.pop(number, None)
+        if lock is not None:
+            self._own(leave(lock))
+
     async def _watch(self, number: int, prefix: str, exact: bool) -> None:  # noqa: FBT001  # a field
         watch = self._link.store.watch(prefix, exact=exact)
         await watch.__aenter__()
         self._watches[number] = self._own(self._follow(number, watch))
 
     async def _follow(self, number: int, watch: Watch) -> None:
+        talk = self._talk
         try:
             async for change in watch:
-                self._talk.tell("change", number, (change.key, change.value, change.kind))
-            self._talk.tell("change", number, None)
+                try:
+                    talk.tell("change", number, (change.key, change.value, change.kind))
+                except NotSerializableError as error:
+                    talk.tell("change", number, codec.dumps_error(error))
+            talk.tell("change", number, None)
         finally:
             await watch.aclose()
+
+    def _unwatched(self, _: int, number: int) -> None:
+        task = self._watches.pop(number, None)
+        if task is not None:
+            task.cancel()
+
+    # -- waiting, people, memory ------------------------------------------------------------------------------
+
+    def _park(self, _: int) -> None:
+        self._waits.append(self._link.scheduler.leave_slots(self._instance))
+
+    async def _unpark(self) -> None:
+        wait = self._waits.pop() if self._waits else None
+        if wait is not None:
+            await self._link.scheduler.regain_slots(self._instance, wait)
+
+    async def _sleep(self, seconds: float, ordinal: int) -> None:
+        await self._link.sleep(self._instance, seconds, ordinal)
 
     async def _ask(self, owner: str, slot: Any, draft: Any, timeout: float | None, anew: bool) -> Any:  # noqa: FBT001
         desk = self._link.desk
@@ -166,21 +197,62 @@ class Conversation:
             question.is_told = True
         return question.id, question.kind, question.value, question.about
 
-    async def _keep(self, name: Any, value: Any) -> None:
-        steps = self._instance.steps
-        if steps is None:
-            steps = self._instance.steps = {}
+    def _positioned(self, _: int, number: int) -> None:
+        """Note how much the body has written into channels before a step."""
+        memory = self._link.memory
+        self._positions[number] = 0 if memory is None else memory.position(self._instance)
+
+    async def _keep(self, name: Any, value: Any, number: int) -> None:
         memory = self._link.memory
         if memory is not None:
-            await memory.keep(self._instance, name, value, 0)
-        steps[name] = value
+            await memory.keep(self._instance, name, value, self._positions.pop(number, 0))
+        self._keep_here(0, name, value)
+
+    def _keep_here(self, _: int, name: Any, value: Any) -> None:
+        """Keep a step for the further attempts of the turn."""
+        if self._instance.steps is None:
+            self._instance.steps = {}
+        self._instance.steps[name] = value
 
     async def _save(self, path: str | None, metadata: Any) -> Any:
         memory = self._link.memory
         return None if memory is None else await memory.save(self._instance, path, metadata)
 
+    def _save_after(self, _: int, path: str | None, metadata: Any) -> None:
+        if self._link.memory is not None:
+            self._link.memory.save_after(self._instance, path, metadata)
+
     async def _result(self, task_id: str, default: Any) -> Any:
         return await self._link.result(self._instance, task_id, default)
+
+    def _emitted(self, _: int, data: Any) -> None:
+        instance = self._instance
+        self._link.tell(lambda notifier: notifier.emitted(instance, data))
+
+    def _progress(self, _: int, done: float, total: float | None, message: str) -> None:
+        instance = self._instance
+        self._link.tell(lambda notifier: notifier.progress(instance, done, total, message))
+
+    # -- how the body ended -----------------------------------------------------------------------------------
+
+    def _returned(self, _: int, value: Any, row: Any) -> None:
+        if self.outcome.done():
+            return
+        try:
+            wishes = None if row is None else self._talk.decoder.wishes(row)
+        except Exception as error:  # noqa: BLE001  # of unpickling: what it wishes for cannot be loaded here
+            self._broken(error)
+        else:
+            self.outcome.set_result((value, wishes))
+
+    def _raised(self, _: int, data: bytes, again: bool) -> None:  # noqa: FBT001  # a field
+        error = codec.loads_error(data)
+        self._broken(error if again or not isinstance(error, Exception) else Upstream(error))
+
+    def _ended_unasked(self, _: int) -> None:
+        self._broken(asyncio.CancelledError())
+
+    # -- children ---------------------------------------------------------------------------------------------
 
     async def _run_workflow(
         self,
@@ -192,40 +264,34 @@ class Conversation:
         timeout: float | None,
         number: int,
     ) -> Any:
-        workflow = _Sent(name, graph, provided)
+        workflow = SentWorkflow(name, graph, provided)
         return await self._link.run_workflow(self._instance, workflow, start, inputs, timeout, number, self._failures)
 
-    # -- how the body ended -----------------------------------------------------------------------------------
+    def _called(self, _: int, key: int, number: int, first: int, is_bulk: bool, rows: Any, children: Any) -> None:  # noqa: FBT001
+        """Start children of the body; their ends are passed on, and so is what keeps them from starting."""
+        try:
+            self._refuse_late("children")
+            decoder = self._talk.decoder
+            decoder.children = self._by_key.__getitem__
+            items: Any = decoder.tasks(rows) if rows is not None else [decoder.child(row) for row in children]
+            if is_bulk:
+                self._map_of(number).start_at(first, items)
+            else:
+                self._start(key, number, items[0])
+        except Exception as error:  # noqa: BLE001  # the body waits for these children
+            if is_bulk:
+                self._map_of(number).refuse(first, len(rows if rows is not None else children), error)
+            else:
+                self._deliver(number, 0, "error", error)
 
-    def _returned(self, _: int, value: Any, row: Any) -> None:
-        if not self.outcome.done():
-            self.outcome.set_result((value, self._talk.decoder.wishes(row)))
-
-    def _raised(self, _: int, error: bytes, again: bool) -> None:  # noqa: FBT001  # a field
-        if not self.outcome.done():
-            raised = codec.loads_error(error)
-            self.outcome.set_exception(raised if again or not isinstance(raised, Exception) else Upstream(raised))
-
-    def _ended_unasked(self, _: int) -> None:
-        if not self.outcome.done():
-            self.outcome.set_exception(asyncio.CancelledError())
-
-    # -- messages that are not answered -----------------------------------------------------------------------
-
-    def _called(self, _: int, key: int, number: int, is_bulk: bool, rows: Any, children: Any) -> None:  # noqa: FBT001
-        """Start children of the body; their ends are passed on."""
-        decoder = self._talk.decoder
-        if rows is not None:
-            items: list[Any] = decoder.tasks(rows)
-        else:
-            items = [decoder.child(row) for row in children]
+    def _map_of(self, number: int) -> ForwardedMap:
         handle = self._handles.get(number)
-        if is_bulk:
-            if not isinstance(handle, _Map):
-                handle = self._handles[number] = _Map(self._link, self._instance, partial(self._deliver, number))
-            handle.start(items)
-            return
-        child = items[0] if isinstance(items[0], Child) else Child(*items[0])
+        if not isinstance(handle, ForwardedMap):
+            handle = self._handles[number] = ForwardedMap(self._link, self._instance, partial(self._deliver, number))
+        return handle
+
+    def _start(self, key: int, number: int, item: Any) -> None:
+        child = item if isinstance(item, Child) else Child(*item)
         made = self._link.start(self._instance, child, f"child {number}", self._failures)
         self._handles[number] = self._by_key[key] = made
         made.add_done_callback(partial(self._ended, number))
@@ -239,11 +305,19 @@ class Conversation:
             self._deliver(number, 0, "value", handle.result())
 
     def _deliver(self, number: int, index: int, kind: str, value: Any) -> None:
-        self._talk.tell("delivered", number, index, kind, codec.dumps_error(value) if kind == "error" else value)
+        """Pass the end of a child on; a value that cannot be sent is an error there."""
+        if kind != "error":
+            try:
+                self._talk.tell("delivered", number, index, kind, value)
+            except Exception as error:  # noqa: BLE001  # of pickling
+                kind, value = "error", error
+            else:
+                return
+        self._talk.tell("delivered", number, index, kind, codec.dumps_error(value))
 
     def _dropped(self, _: int, number: int) -> None:
         handle = self._handles.get(number)
-        if isinstance(handle, _Map):
+        if isinstance(handle, ForwardedMap):
             handle.drop()
         elif handle is not None:
             self._link.scheduler.submit(HandleDropped(handle))
@@ -253,59 +327,38 @@ class Conversation:
         if isinstance(handle, ChildHandle):
             handle.cancel()
 
-    def _unlocked(self, _: int, number: int) -> None:
-        lock = self._locks.pop(number, None)
-        if lock is not None:
-            self._own(_leave(lock))
+    TOLD: ClassVar[dict[str, Callable[..., None]]] = {
+        "returned": _returned,
+        "raised": _raised,
+        "ended": _ended_unasked,
+        "called": _called,
+        "dropped": _dropped,
+        "cancelled": _cancelled,
+        "unlocked": _unlocked,
+        "unwatched": _unwatched,
+        "withdrawn": _withdrawn,
+        "emitted": _emitted,
+        "progress": _progress,
+        "save_after": _save_after,
+        "stepped": _keep_here,
+        "position": _positioned,
+        "parked": _park,
+    }
+    """What the body tells, and how it is taken: given the number of the request (0 for none) and the arguments."""
 
-    def _unwatched(self, _: int, number: int) -> None:
-        task = self._watches.pop(number, None)
-        if task is not None:
-            task.cancel()
-
-    def _withdrawn(self, number: int) -> None:
-        """Stop doing what the body no longer waits for."""
-        task = self._requests.get(number)
-        if task is not None:
-            task.cancel()
-
-    def _emitted(self, _: int, data: Any) -> None:
-        instance = self._instance
-        self._link.tell(lambda notifier: notifier.emitted(instance, data))
-
-    def _progress(self, _: int, done: float, total: float | None, message: str) -> None:
-        instance = self._instance
-        self._link.tell(lambda notifier: notifier.progress(instance, done, total, message))
-
-    def _save_after(self, _: int, path: str | None, metadata: Any) -> None:
-        if self._link.memory is not None:
-            self._link.memory.save_after(self._instance, path, metadata)
-
-    def _handle_of(self, key: int) -> ChildHandle[Any]:
-        return self._by_key[key]
-
-
-class _Map(MapCall):
-    """A map whose items are pulled elsewhere: their ends are passed on as they come."""
-
-    def __init__(self, link: Link, parent: Instance, forward: Callable[[int, str, Any], None]) -> None:
-        super().__init__(link.scheduler, parent, return_exceptions=True)
-        self._forward = forward
-
-    def deliver(self, index: int, kind: str, value: Any) -> None:
-        """Pass the end of an item on."""
-        self.pending -= 1
-        self._forward(index, kind, value)
-
-
-class _Sent:
-    """A workflow that came in a message."""
-
-    def __init__(self, name: str, graph: Any, provided: Any) -> None:
-        self.name = name
-        self.graph = graph
-        self.provided = provided
-
-
-async def _leave(lock: AbstractAsyncContextManager[int]) -> None:
-    await lock.__aexit__(None, None, None)
+    ASKED: ClassVar[dict[str, Callable[..., Coroutine[Any, Any, Any]]]] = {
+        "unparked": _unpark,
+        "slept": _sleep,
+        "store": _in_store,
+        "read": _read,
+        "swap": _swap,
+        "locked": _lock,
+        "watched": _watch,
+        "asked": _ask,
+        "expected": _expect,
+        "kept": _keep,
+        "saved": _save,
+        "result": _result,
+        "ran": _run_workflow,
+    }
+    """What it asks for."""

@@ -73,6 +73,7 @@ class Encoder:
         self._functions: dict[int, tuple[int, Any]] = {}
         self._next_definition = 0
         self._next_function = 0
+        self._next_graph = ROOT + 1
         self.next_handle = 0
 
     def go_on(
@@ -88,6 +89,7 @@ class Encoder:
         self._definitions = {id(made): (number, made) for number, made in definitions.items()}
         self._next_definition = next_definition
         self._graphs = {id(made): (number, made) for number, made in graphs.items()}
+        self._next_graph = max(graphs, default=ROOT) + 1
         self.next_handle = next_handle
 
     # -- values -----------------------------------------------------------------------------------------------
@@ -159,7 +161,11 @@ class Encoder:
         if entry is None:
             entry = self._definitions[id(definition)] = (self._next_definition, definition)
             self._next_definition += 1
-            self.emit(Kind.CODE, pickle.dumps((entry[0], *self._found_by(definition)), 5))
+            try:
+                self.emit(Kind.CODE, pickle.dumps((entry[0], *self._found_by(definition)), 5))
+            except BaseException:
+                del self._definitions[id(definition)]  # it was not written: the next use must not refer to it
+                raise
         return entry[0]
 
     def _found_by(self, definition: Definition) -> Row:
@@ -200,9 +206,14 @@ class Encoder:
         """Give the number of a graph; with the first use it is written."""
         entry = self._graphs.get(id(graph))
         if entry is None:
-            entry = self._graphs[id(graph)] = (len(self._graphs), graph)
-            nodes = [(*_node_row(n), None if n.task is None else self.row(n.task)) for n in graph.table]
-            self.emit(Kind.GRAPH, self.dumps((entry[0], nodes, *_edges(graph)), "a graph that a task made"))
+            entry = self._graphs[id(graph)] = (self._next_graph, graph)
+            self._next_graph += 1
+            try:
+                nodes = [(*_node_row(n), None if n.task is None else self.row(n.task)) for n in graph.table]
+                self.emit(Kind.GRAPH, self.dumps((entry[0], nodes, *_edges(graph)), "a graph that a task made"))
+            except BaseException:
+                del self._graphs[id(graph)]  # it was not written: the next use must not refer to it
+                raise
         return entry[0]
 
     # -- wishes -----------------------------------------------------------------------------------------------

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from .._core.state import Instance, Scope
 from ..errors import GraflowRuntimeError
 from ..graph import Graph
-from .elsewhere import FarDesk, FarMemory, FarScheduler, FarStore
+from .binding import Provided
+from .elsewhere import FarDesk, FarMemory, FarScheduler
+from .far_store import FarStore
 from .link import Link, Runnable
-from .ports import ThreadPort
+from .ports import Notifier, ThreadPort
 from .talk import Talk
 from .timers import LoopClock
 
@@ -19,7 +23,11 @@ if TYPE_CHECKING:
 
 
 class FarLink(Link):
-    """The run, as a body elsewhere sees it."""
+    """The run, as a body elsewhere sees it.
+
+    Attributes:
+        far: passes on what the body asks of the scheduler.
+    """
 
     is_far = True
 
@@ -29,8 +37,10 @@ class FarLink(Link):
         run_id: str,
         instance: Instance,
         *,
+        namespace: str,
         gates: list[str],
         executors: list[str],
+        provided: Mapping[str | type, Any],
         has_memory: bool,
         threads: Callable[[], ThreadPort],
     ) -> None:
@@ -40,15 +50,18 @@ class FarLink(Link):
             talk: to the run.
             run_id: of the run.
             instance: as it is here.
+            namespace: of the channels that its run, or child run, has.
             gates: names of the limits that the run has.
             executors: names of its executors.
+            provided: what the context shows of what the workflow was given.
             has_memory: whether it keeps a journal.
             threads: gives the threads of this process.
         """
         far = FarScheduler(talk, instance, dict.fromkeys(gates))
+        store = FarStore(talk)
         super().__init__(
             run_id=run_id,
-            store=FarStore(talk),
+            store=store,
             clock=LoopClock(far.loop),
             notifier=cast("Any", FarNotifier(talk)),
             threads=threads,
@@ -57,8 +70,52 @@ class FarLink(Link):
             new_desk=lambda: FarDesk(talk),
         )
         self._talk = talk
+        key = instance.scope.key
+        self._namespaces[key] = namespace
+        self.binders[key] = self.binders[0]
+        if provided:
+            self.binders[key].provided = Provided(provided)
         self.scheduler = cast("Any", far)  # it does what a context asks of the real one
-        self.memory = FarMemory(talk) if has_memory else None
+        self.memory = FarMemory(talk, self.on_loop) if has_memory else None
+        self.far = far
+        self._changed = store.changed
+
+    def hear(self, verb: str, number: int, args: tuple[Any, ...]) -> None:
+        """Take what the run tells."""
+        del number
+        if verb == "delivered":
+            self.far.delivered(*args)
+        else:
+            self._changed(*args)
+
+    def on_loop(self, call: Callable[[], None]) -> None:
+        """Call something on the loop's thread, and wait until it is done: messages are made there, in order."""
+        if threading.get_ident() == self._thread:
+            call()
+            return
+        done: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+        def run() -> None:
+            try:
+                call()
+            except BaseException as error:  # noqa: BLE001  # of pickling: it belongs to the thread
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+        self.scheduler.loop.call_soon_threadsafe(run)
+        done.result()
+
+    def tell(self, send: Callable[[Notifier], None]) -> None:
+        """Let the run's listeners know something, from the loop or from a thread."""
+        notifier = self.notifier
+        if notifier is not None:
+            self.on_loop(lambda: send(notifier))
+
+    async def sleep(self, instance: Instance, seconds: float, ordinal: int) -> None:
+        """Let the run's clock tell when the time is over; there it is also remembered."""
+        async with self.scheduler.parked(instance):
+            await self._talk.ask("slept", seconds, ordinal)
 
     async def result(self, instance: Instance, task_id: str, default: Any = None) -> Any:
         """Ask the run for the latest result of a task."""
@@ -81,9 +138,10 @@ class FarLink(Link):
         if start_node is not None:
             nodes: list[Any] = list(start_node) if isinstance(start_node, (list, tuple)) else [start_node]  # pyright: ignore[reportUnknownArgumentType]  # the user's
             start_node = [node if isinstance(node, str) else node.id for node in nodes]
+        provided = dict(workflow.provided)
         async with self.scheduler.parked(parent):
             return await self._talk.ask(
-                "ran", workflow.name, workflow.graph, dict(workflow.provided), start_node, dict(inputs), timeout, number
+                "ran", workflow.name, workflow.graph, provided, start_node, dict(inputs), timeout, number
             )
 
 

@@ -72,7 +72,7 @@ class Link:
         clock: Clock,
         notifier: Notifier | None,
         threads: Callable[[], ThreadPort],
-        executors: Mapping[str, Any],
+        executors: dict[str, Any],
         provided: Mapping[str | type, Any],
         new_desk: Callable[[], Asking],
     ) -> None:
@@ -133,11 +133,15 @@ class Link:
             raise ConfigError(message)
 
     def check_graph(self, graph: Graph) -> None:
-        """Do the same for every task of a graph.
+        """Do the same for every task of a graph; executors that its groups bring along join those of the run.
 
         Raises:
             ConfigError: a name is unknown.
         """
+        for name, executor in graph.executors.items():
+            if name not in self.executors:
+                # One that is there already and leads to the same place: two would be in each other's way.
+                self.executors[name] = next((e for e in self.executors.values() if e == executor), executor)
         for node in graph.demanding:
             if node.task is not None:
                 self.check(node.task.definition)

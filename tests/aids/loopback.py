@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from graflow_async import Job
 
 MARK = b"L"
+SETTLED = {"checkpointer", "checkpoint_dir", "executor", "queue_backend", "redis_url", "worker_timeout"}
+"""Options of runs that `install` leaves alone."""
 
 
 class Loopback:
@@ -58,34 +60,47 @@ class Loopback:
         self.count += 1
         home, loop = job.home, asyncio.get_running_loop()
         if job.run_id not in self._runs:
-            self._runs[job.run_id] = OrderWriter(home.link.scheduler.state.root.graph), OrderReader()
+            self._runs[job.run_id] = (
+                OrderWriter(home.link.scheduler.state.root.graph, home.link.scheduler._cancel_grace),
+                OrderReader(),
+            )
         writer, reader = self._runs[job.run_id]
         place = path_of(home.instance)
         number, rest = needs(writer.write(home.link, home.instance, place, home.face, job.args, job.kwargs))
         reader.learn(writer.code[reader.known : number])
         order, graph, task = reader.read(rest)
-        serving = Conversation(home.link, home.instance, lambda data: loop.call_soon(body.talk.take, data))
+
+        def to_body(data: bytes) -> None:
+            loop.call_soon(body.talk.take, data)
+
+        def to_run(data: bytes) -> None:
+            loop.call_soon(serving.take, data)
+
+        serving = Conversation(home.link, home.instance, to_body)
         body = FarBody(
             order,
             graph,
             task,
-            lambda data: loop.call_soon(serving.take, data),
+            to_run,
             self._threads,
             _new_face,
             "the other side",
         )
         running = asyncio.ensure_future(body.run())
         running.add_done_callback(lambda done: serving.take(done.result()))
-        try:
-            value, home.face.wishes = await serving.outcome
-        finally:
-            body.cancel()
-            while not running.done():
-                try:
-                    await asyncio.wait([running])
-                except asyncio.CancelledError:
-                    body.cancel()
-            await serving.aclose()
+        while not serving.outcome.done():
+            try:
+                await asyncio.wait([serving.outcome])
+            except asyncio.CancelledError:
+                body.cancel()  # how it ends then is its end
+        body.cancel()
+        while not running.done():
+            try:
+                await asyncio.wait([running])
+            except asyncio.CancelledError:
+                body.cancel()
+        await serving.aclose()
+        value, home.face.wishes = serving.outcome.result()
         return value
 
     async def aclose(self) -> None:
@@ -138,7 +153,7 @@ def install(patch: pytest.MonkeyPatch) -> None:
         return kept[int(data[1:])] if data[:1] == MARK else loads(self, data)
 
     def far_run(self: Workflow, start_node: Any, options: Any, *, watched: bool) -> Any:
-        if not {"checkpointer", "checkpoint_dir", "executor"} & options.keys():
+        if not SETTLED & options.keys():
             options = {**options, "executor": Loopback()}
         return new_run(self, start_node, options, watched=watched)
 
@@ -147,7 +162,7 @@ def install(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(kind, "dumps_slowly", dumps_here)
     patch.setattr(Talk, "_dumps", dumps_here)
     patch.setattr(Decoder, "loads", loads_here)
-    patch.setattr(orders, "whole", lambda graph, live: keep(graph))
+    patch.setattr(orders, "whole", keep)
     patch.setattr(OrderReader, "_load_whole", lambda self, data: kept[int(data[1:])])
     patch.setattr(Workflow, "_new_run", far_run)
     for module in (conversation, decoding, elsewhere, encoding, far_body, far_store, talk):

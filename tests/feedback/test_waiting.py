@@ -283,6 +283,7 @@ async def test_events_are_kept_in_order(way, manager):
         assert await run == [1, None]
 
 
+@pytest.mark.near
 async def test_an_event_goes_to_everybody_who_waits(manager):
     """Whoever waits at that moment has it; who comes later has the next one."""
     waiting = asyncio.Event()

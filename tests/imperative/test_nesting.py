@@ -111,6 +111,7 @@ def test_23_three_times_three_under_one_slot(seed):
     run_sim(main, seed)
 
 
+@pytest.mark.near
 async def test_42_what_a_child_run_writes_stays_inside():
     """42: its channel and its results are its own; inputs arrive by name; the parent's channel is not seen."""
 

@@ -1,0 +1,1 @@
+"""Bodies that run elsewhere: what they ask of their run crosses a border of bytes."""
