@@ -364,10 +364,10 @@ class Run:
         """Make the store of the run's channels."""
         if self._options.get("channel_backend") != "redis":
             return MemoryStore()
-        self._store = _redis_store.RedisStore(
-            self._options.get("redis_url"), secret_keys=self._options.get("secret_keys")
-        )
-        return self._store
+        url, keys = self._options.get("redis_url"), self._options.get("secret_keys")
+        made: KeyValueStore = _redis_store.RedisStore(url, secret_keys=keys)
+        self._store = made
+        return made
 
     def _first_state(self, history: History | None) -> RunState:
         """Give the state to begin with: a fresh one, or that of the recorded run."""

@@ -5,6 +5,8 @@ Their place in the tree of `errors` is below GraflowRuntimeError.
 
 from __future__ import annotations
 
+from typing import Any
+
 from .errors import GraflowRuntimeError
 
 
@@ -19,14 +21,24 @@ class PoisonTaskError(GraflowRuntimeError):
 
     def __init__(self, job: str, crashes: int, story: str = "") -> None:
         """Tell the story."""
-        super().__init__(f"job {job} has killed {crashes} workers and was set aside (graflow-async dead list): {story}")
+        lines = "".join(f"\n  {line}" for line in story.strip().splitlines())
+        super().__init__(f"job {job} has killed {crashes} workers and was set aside as a dead letter{lines}")
         self.job = job
         self.crashes = crashes
         self.story = story
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by what it is made of."""
+        return type(self), (self.job, self.crashes, self.story)
+
 
 class NoWorkersError(GraflowRuntimeError):
-    """There was no worker to run a task."""
+    """There was no worker to run a task.
+
+    Attributes:
+        queue: the queue that none served.
+        seconds: for how long.
+    """
 
     def __init__(self, queue: str, seconds: float) -> None:
         """Say where to start one."""
@@ -34,3 +46,9 @@ class NoWorkersError(GraflowRuntimeError):
             f"no worker of queue {queue!r} was alive for {seconds:g} s; start one: "
             f"python -m graflow_async.worker --queue {queue}"
         )
+        self.queue = queue
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by what it is made of."""
+        return type(self), (self.queue, self.seconds)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from contextvars import Context
 
 
+# What may say that nobody has answered a question: its timeout, or a group of such.
+SUSPENDING: tuple[type[BaseException], ...] = (TimeoutError, BaseExceptionGroup)
+
+
 class Ends:
     """What all ways of running a body share. The attributes without a value are set before the first body begins."""
 
@@ -89,7 +93,7 @@ class Ends:
         if isinstance(error, Upstream):
             self._submit(Failed(instance.key, error.error, again=False))
             return
-        if isinstance(error, (TimeoutError, BaseExceptionGroup)) and self.suspended(instance, error):
+        if isinstance(error, SUSPENDING) and self.suspended(instance, error):
             return
         again = not isinstance(error, BindingError)
         note(

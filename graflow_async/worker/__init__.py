@@ -1,4 +1,4 @@
-"""The worker: a process that takes tasks of runs from a queue in Redis and runs them, `python -m graflow_async.worker`."""
+"""The worker, `python -m graflow_async.worker`: a process that takes tasks of runs from a queue and runs them."""
 
 from __future__ import annotations
 

@@ -4,54 +4,100 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._redis.client import our_errors
-from .._redis.names import run_prefix
+from .._redis.jobs import Claim
+from .._redis.jobs_calls import Calls
 from .._redis.payloads import Payloads
-from .._runtime.orders import OrderReader
+from .._runtime.orders import OrderReader, needs
 from ..errors import CheckpointError
+from ..executors._code_of_run import code_key, field
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
+    from collections.abc import Iterable
 
 RUNS_KEPT = 64
+
+
+class Written(NamedTuple):
+    """An order that was unsealed: what it takes to read it, and the rest of it.
+
+    Attributes:
+        run: as keys name it.
+        epoch: number of the process that wrote it among those that have driven the run.
+        needed: how many pieces of that process's code it needs.
+        rest: the order.
+    """
+
+    run: str
+    epoch: int
+    needed: int
+    rest: bytes
+
+
+def written_in(claim: Claim, order: bytes) -> Written:
+    """Open an order; only bytes whose signature was checked."""
+    return Written(claim.run, int(claim.flags), *needs(order))
 
 
 class Code:
     """The code of the runs that were met last."""
 
-    def __init__(self, client: Redis) -> None:
-        """Fetch through `client`."""
-        self._client: Any = client
-        self._readers: OrderedDict[str, OrderReader] = OrderedDict()
-        self._fetching: dict[str, asyncio.Lock] = {}
+    def __init__(self, calls: Calls, patience: float | None) -> None:
+        """Fetch through `calls`."""
+        self._calls = calls
+        self._client: Any = calls.client
+        self._patience = patience
+        self._readers: OrderedDict[tuple[str, int], OrderReader] = OrderedDict()
+        self._fetching: dict[tuple[str, int], asyncio.Lock] = {}
 
-    async def reader(self, run_id: str, needed: int, payloads: Payloads) -> OrderReader:
-        """Give what reads the orders of a run, knowing at least `needed` pieces of its code.
+    def known(self, order: Written) -> OrderReader | None:
+        """Give what reads an order, if nothing has to be fetched for it."""
+        key = order.run, order.epoch
+        reader = self._readers.get(key)
+        if reader is None or reader.known < order.needed:
+            return None
+        self._readers.move_to_end(key)
+        return reader
+
+    async def reader(self, order: Written, payloads: Payloads) -> OrderReader:
+        """Give what reads an order, and fetch what that takes.
+
+        Raises:
+            CheckpointError: it is not there, or cannot be loaded here.
+            SecurityError: its signature does not fit.
+            StoreUnavailableError: Redis does not answer.
+        """
+        key = order.run, order.epoch
+        async with self._fetching.setdefault(key, asyncio.Lock()):
+            reader = self._readers.setdefault(key, OrderReader())
+            if reader.known < order.needed:
+                reader.learn(await self.pieces(order, payloads, reader.known))
+        self._fetching.pop(key, None)
+        while len(self._readers) > RUNS_KEPT:
+            self._readers.popitem(last=False)
+        return reader
+
+    async def pieces(self, order: Written, payloads: Payloads, first: int = 0) -> list[bytes]:
+        """Fetch the pieces that an order needs, from `first` on.
 
         Raises:
             CheckpointError: they are not there.
             SecurityError: their signature does not fit.
             StoreUnavailableError: Redis does not answer.
         """
-        found = self._readers.get(run_id)
-        if found is not None and found.known >= needed:
-            self._readers.move_to_end(run_id)
-            return found
-        async with self._fetching.setdefault(run_id, asyncio.Lock()):
-            reader = self._readers.setdefault(run_id, OrderReader())
-            if reader.known < needed:
-                numbers = range(reader.known, needed)
-                with our_errors(f"fetching the code of run {run_id}"):
-                    records = cast(
-                        "list[bytes | None]", await self._client.hmget(run_prefix(run_id) + "code", *map(str, numbers))
-                    )
-                missing = [str(n) for n, record in zip(numbers, records, strict=True) if record is None]
-                if missing:
-                    raise CheckpointError(f"the code of run {run_id} is not in Redis any more (pieces {missing})")
-                reader.learn([payloads.unseal(record) for record in records if record is not None])
-        self._fetching.pop(run_id, None)
-        while len(self._readers) > RUNS_KEPT:
-            self._readers.popitem(last=False)
-        return reader
+        numbers = range(first, order.needed)
+        names = [field(order.epoch, number) for number in numbers]
+
+        async def once(_: int) -> list[bytes | None]:
+            return await self._client.hmget(code_key(self._calls, order.run), names)
+
+        records = await self._calls.patiently(once, f"fetching the code of run {order.run}", self._patience)
+        return list(_unsealed(order, records, payloads))
+
+
+def _unsealed(order: Written, records: list[bytes | None], payloads: Payloads) -> Iterable[bytes]:
+    for record in records:
+        if record is None:
+            raise CheckpointError(f"the code of run {order.run} is not in Redis any more")
+        yield payloads.unseal(record)

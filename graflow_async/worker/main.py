@@ -22,12 +22,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a worker until a signal ends it, and leave with its exit code: 0 drained, 1 failed, 2 wrong options."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in options.modules:
-        importlib.import_module(name)
     try:
+        for name in options.modules:
+            importlib.import_module(name)
         asyncio.run(_serve(options))
-    except GraflowError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (GraflowError, ImportError) as error:
+        sys.stderr.write(f"error: {error}\n")
         raise SystemExit(1) from error
 
 
@@ -40,11 +40,19 @@ async def _serve(options: argparse.Namespace) -> None:
         threads=options.threads,
         lease=options.lease,
         grace=options.grace,
+        patience=options.patience,
+        health_file=options.health_file,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.stop)
     await worker.run()
+    if worker.has_left_behind:
+        # A thread that does not end, or a body that is deaf to its cancellation: neither the loop nor the interpreter
+        # would ever be through with it.
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,7 +90,20 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds until others take the tasks of a dead worker (30)",
     )
     add("--grace", type=float, default=25.0, metavar="S", help="seconds that tasks may run on after SIGTERM (25)")
-    add("--modules", nargs="*", default=[], metavar="NAME", help="modules to import before the first task")
+    add(
+        "--patience",
+        type=float,
+        metavar="S",
+        help="seconds that Redis may not answer before the worker ends with code 1 (for ever)",
+    )
+    add("--health-file", metavar="PATH", help="a file to touch three times a lease while Redis confirms that it lives")
+    add(
+        "--modules",
+        nargs="*",
+        default=[],
+        metavar="NAME",
+        help="modules to import at the start: else with the first task",
+    )
     add("--log-level", default=env("LOG_LEVEL", "info"), metavar="LEVEL", help="debug, info, warning, error (info)")
     return parser
 

@@ -5,31 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import pickle
 import socket
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import Any
 
-from .._core.state import Instance
-from .._lazy import lazily
-from .._redis.jobs import Claim, Delivery, Heart, JobQueue, News
+from .._redis.jobs import Claim, Delivery, JobQueue, News
 from .._redis.payloads import Payloads, keyring_for
 from .._runtime.far_body import FarBody
-from .._runtime.far_link import FarLink
-from .._runtime.orders import needs
-from ..context import TaskExecutionContext
-from ..context.blocking import FlowContext, SyncTaskExecutionContext
-from ..errors import GraflowError
-from ..executors.redis import PURPOSE
+from .._runtime.orders import OrderReader
+from ..errors import GraflowError, StoreUnavailableError
+from ..executors._sent import ANEW, SILENT, TALKED, payloads_of
 from ..executors.threads import ThreadPool
-from .code import Code
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
+from ..policy import require_count, require_number
+from .code import Code, Written, written_in
+from .faces import cannot, new_face
+from .health import HealthyHeart
+from .held import Held
+from .post import Post
+from .slots import Slots, let_rest
+from .solo import ChildDiedError, SoloBody
 
 logger = logging.getLogger("graflow_async.worker")
-codec = lazily("graflow_async.codec")
 
-Report = tuple[Claim, Literal["done", "failed"], bytes]
+CANCEL_GRACE = 3.0  # seconds that cancelled bodies have before their jobs are handed back all the same
+A_MOMENT = 0.5  # seconds that they have after a second signal
+GOODBYE_WITHIN = 5.0  # seconds
+RUNS_KEPT = 256
 
 
 class Worker:
@@ -38,6 +39,7 @@ class Worker:
     Attributes:
         worker_id: its name.
         done: how many bodies have ended here.
+        has_left_behind: at the end some body did not stop; only the end of the process ends it.
     """
 
     def __init__(
@@ -50,41 +52,54 @@ class Worker:
         threads: int = 40,
         lease: float = 30.0,
         grace: float = 25.0,
+        patience: float | None = None,
+        health_file: str | None = None,
         secret_keys: Any = None,
     ) -> None:
         """Serve a queue.
 
         Args:
             url: of the Redis; None for GRAFLOW_REDIS_URL, or the one on this machine.
-            worker_id: its name, unique among those alive; None for host and process.
+            worker_id: its name; None for host and process.
             queue: name of the queue.
-            concurrency: how many bodies run at once.
+            concurrency: how many bodies run at once. Those that wait for children or people do not count, so that
+                what they wait for can run; when they go on it may be a few more for a while.
             threads: how many of them may be plain functions, each in a thread.
             lease: seconds without a sign of life after which others take its jobs over.
             grace: seconds that bodies may run on after `stop`.
+            patience: seconds that Redis may not answer before the worker gives up; None for ever.
+            health_file: a file that is touched three times a lease, after Redis has confirmed that the worker lives.
             secret_keys: what jobs are signed with; None for GRAFLOW_SECRET_KEY.
+
+        Raises:
+            ConfigError: something of it makes no sense.
+            UnsignedPayloadError: there is no key, and the Redis is elsewhere.
         """
+        require_count("concurrency", concurrency, least=1)
+        require_count("threads", threads, least=1)
+        require_number("grace", grace)
         self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}"
         self.done = 0
+        self.has_left_behind = False
         self._queue = JobQueue(url, queue)
-        self._worker = self._queue.worker(self.worker_id, lease=lease)
+        self._worker = self._queue.worker(self.worker_id, lease=lease, patience=patience)
         self._keyring = keyring_for(self._queue.calls.client, secret_keys)
-        self._code = Code(self._queue.calls.client)
-        self._concurrency = concurrency
-        self._thread_slots = asyncio.Semaphore(threads)
+        self._code = Code(self._queue.calls, patience)
+        self._post = Post(self._worker, self._give_up)
+        self._slots = Slots(concurrency)
+        self._thread_slots = Slots(threads)
         self._pool: ThreadPool | None = None
         self._grace = grace
-        self._bodies: dict[tuple[str, int], FarBody] = {}
-        self._running: dict[Claim, asyncio.Task[None]] = {}
-        self._reports: list[Report] = []
-        self._messages: list[tuple[Claim, bytes]] = []
-        self._flushing: asyncio.Task[None] | None = None
-        self._free = asyncio.Event()
+        self._health_file = health_file
+        self._held: dict[tuple[str, str, int], Held] = {}
+        self._payloads: dict[str, Payloads] = {}
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._failure: Exception | None = None
 
     def stop(self) -> None:
-        """Take no more jobs, let those that run end within `grace`, and hand the rest back; twice: hand back at once."""
+        """Take no more jobs, let those that run end within `grace`, hand the rest back; twice: hand back at once."""
         if self._stopping.is_set():
             self._forced.set()
         self._stopping.set()
@@ -94,114 +109,173 @@ class Worker:
 
         Raises:
             ConfigError: the Redis cannot be relied on.
+            StoreUnavailableError: Redis has not answered for `patience` seconds.
         """
         for line in await self._queue.check():
             logger.info("redis: %s", line)
         loop = asyncio.get_running_loop()
         await self._worker.join()
-        heart = Heart(self._worker, lambda news: loop.call_soon_threadsafe(self._hear, news))
+        tell = partial(loop.call_soon_threadsafe, self._hear)
+        heart = HealthyHeart(self._worker, tell, self._health_file)
         heart.start()
-        serving = [loop.create_task(self._take_jobs()), loop.create_task(self._read_inbox())]
-        stopping = loop.create_task(self._stopping.wait())
+        taking = loop.create_task(self._guarded(self._take_jobs()))
+        reading = loop.create_task(self._guarded(self._read_inbox()))
         logger.info("worker %s serves queue %r", self.worker_id, self._queue.name)
         try:
-            await asyncio.wait([*serving, stopping], return_when=asyncio.FIRST_COMPLETED)
-            serving[0].cancel()
-            await asyncio.gather(serving[0], return_exceptions=True)
+            await self._stopping.wait()
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
             await self._drain()
         finally:
-            for task in (*serving, stopping):
+            for task in (taking, reading):
                 task.cancel()
-            ends = await asyncio.gather(*serving, return_exceptions=True)
-            heart.stop()
+            await asyncio.gather(taking, reading, return_exceptions=True)
+            await heart.aclose()
             await self._leave()
-        for end in ends:
-            if isinstance(end, Exception):
-                raise end
+        if self._failure is not None:
+            raise self._failure
+
+    async def _guarded(self, work: Any) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001  # nobody awaits this task
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """Stop at once: there is no use in going on."""
+        if self._failure is None:
+            self._failure = error
+            logger.error("worker %s gives up: %s", self.worker_id, error)
+        self._stopping.set()
+        self._forced.set()
 
     # -- jobs -------------------------------------------------------------------------------------------------
 
     async def _take_jobs(self) -> None:
         while True:
-            room = self._concurrency - len(self._running)
-            if room <= 0:
-                self._free.clear()
-                await self._free.wait()
-                continue
-            for claim in await self._worker.take(room):
-                self._running[claim] = asyncio.create_task(self._serve(claim))
+            await self._slots.wait()
+            for claim in await self._worker.take(self._slots.free):
+                self._begin(claim)
 
-    async def _serve(self, claim: Claim) -> None:
-        """Run the body of a claim, and report how it ended."""
-        body = None
+    def _begin(self, claim: Claim) -> None:
+        """Begin to run what was claimed."""
+        held = Held(claim, self._payloads_for(claim.run), self._slots)
+        self._held[claim.run, claim.job, claim.fence] = held
+        work: Any = self._at_once(held) or self._in_the_end(held)
+        held.task = asyncio.get_running_loop().create_task(work)
+        held.task.add_done_callback(partial(self._ended, held))
+
+    def _at_once(self, held: Held) -> Any:
+        """Give the body to run if nothing has to be waited for before it begins."""
+        claim = held.claim
+        if claim.solo or claim.tries > 1:
+            return None
         try:
-            body = await self._body_of(claim)
-            self._bodies[claim.job, claim.fence] = body
-            outcome = await body.run()
-        except asyncio.CancelledError:
-            raise
+            order = written_in(claim, held.payloads.unseal(claim.payload))
+            reader = self._code.known(order)
+            if reader is None:
+                return None
+            body = self._read(held, reader, order)
         except Exception as error:  # noqa: BLE001  # an order that cannot be read: its task has failed
-            logger.warning("job %s cannot be run here: %s", claim.job, error)
-            outcome = self._cannot(error)
-        finally:
-            self._bodies.pop((claim.job, claim.fence), None)
-            self._running.pop(claim, None)
-            self._free.set()
-        self.done += 1
-        self._reports.append((claim, "done", self._payloads(claim).seal(outcome)))
-        self._flush_soon()
+            return self._refuse(held, error)
+        return body.run() if body.instance.kind == "async" else None
 
-    async def _body_of(self, claim: Claim) -> FarBody:
-        payloads = self._payloads(claim)
-        needed, rest = needs(payloads.unseal(claim.payload))
-        reader = await self._code.reader(claim.run, needed, payloads)
-        order, graph, task = reader.read(rest)
-        return FarBody(
+    async def _refuse(self, held: Held, error: Exception) -> bytes:
+        logger.warning("%r cannot be run here: %s: %s", held, type(error).__name__, error)
+        return cannot(error)
+
+    async def _in_the_end(self, held: Held) -> bytes:
+        """Get what it takes to run a body, and run it."""
+        try:
+            body = held.body or await self._body_of(held)
+        except StoreUnavailableError as error:
+            self._give_up(error)
+            held.fate = "release"
+            return b""
+        except Exception as error:  # noqa: BLE001  # an order that cannot be read: its task has failed
+            return await self._refuse(held, error)
+        if isinstance(body, FarBody) and body.instance.kind != "async" and not body.instance.doomed:
+            held.body = None  # a cancellation ends the wait
+            await held.wait_for_thread(self._thread_slots)
+            held.has(body)
+        return await body.run()
+
+    async def _body_of(self, held: Held) -> FarBody | SoloBody:
+        claim, payloads = held.claim, held.payloads
+        if claim.tries > 1:
+            data = await held.ask_anew(self._ask_anew)
+        else:
+            data = payloads.unseal(claim.payload)
+        order = written_in(claim, data)
+        if claim.solo:
+            logger.warning("%r has killed %d workers, and runs in a process of its own", held, claim.crashes)
+            code = await self._code.pieces(order, payloads)
+            body = SoloBody(code, order.rest, partial(self._say, held), self.worker_id)
+            held.has(body)
+            return body
+        return self._read(held, await self._code.reader(order, payloads), order)
+
+    def _read(self, held: Held, reader: OrderReader, written: Written) -> FarBody:
+        order, graph, task = reader.read(written.rest)
+        held.task_id = order.task_id
+        body = FarBody(
             order,
             graph,
             task,
-            lambda data: self._say(claim, payloads.seal(data)),
+            partial(self._say, held),
             self._threads,
-            _new_face,
+            partial(self._new_face, held),
             f"worker {self.worker_id}",
         )
+        held.has(body)
+        return body
 
-    def _payloads(self, claim: Claim) -> Payloads:
-        return Payloads(self._keyring, PURPOSE).bound_to(claim.run)
+    def _new_face(self, held: Held, link: Any, instance: Any) -> Any:
+        let_rest(link, instance, held.seat)
+        return new_face(link, instance)
 
-    def _cannot(self, error: Exception) -> bytes:
-        """Make the outcome of a body that could not begin."""
-        return pickle.dumps(("raised", 0, [], pickle.dumps((codec.dumps_error(error), False), 5)), 5)
+    def _payloads_for(self, run: str) -> Payloads:
+        found = self._payloads.get(run)
+        if found is None:
+            if len(self._payloads) >= RUNS_KEPT:
+                self._payloads.clear()
+            found = self._payloads[run] = payloads_of(self._keyring, run)
+        return found
 
     def _threads(self) -> ThreadPool:
         if self._pool is None:
             self._pool = ThreadPool()
         return self._pool
 
+    def _ended(self, held: Held, task: asyncio.Task[bytes]) -> None:
+        """Tell how a body has ended, if that is for us to tell."""
+        claim = held.claim
+        self._held.pop((claim.run, claim.job, claim.fence), None)
+        held.seat.leave()
+        self.done += 1
+        if not self._held:
+            self._idle.set()
+        error = None if task.cancelled() else task.exception()
+        if held.fate == "drop":
+            return
+        if held.fate == "release" or task.cancelled():
+            self._post.give_back(held)
+        elif isinstance(error, ChildDiedError):
+            logger.warning("%r has killed its process: %s", held, error)
+            self._post.crashed(held, str(error))
+        else:
+            outcome = task.result() if error is None else cannot(_as_exception(error))
+            talked = TALKED if held.has_talked else SILENT
+            self._post.report(held, held.payloads.seal(talked + outcome))
+
     # -- what is said -----------------------------------------------------------------------------------------
 
-    def _say(self, claim: Claim, data: bytes) -> None:
-        self._messages.append((claim, data))
-        self._flush_soon()
+    def _say(self, held: Held, data: bytes) -> None:
+        held.has_talked = True
+        self._post.say(held.claim, held.payloads.seal(data))
 
-    def _flush_soon(self) -> None:
-        if self._flushing is None:
-            self._flushing = asyncio.get_running_loop().create_task(self._flush())
-
-    async def _flush(self) -> None:
-        """Send messages, then reports: all that have come together."""
-        try:
-            while self._messages or self._reports:
-                reports, self._reports = self._reports, []
-                messages, self._messages = self._messages, []
-                if messages:
-                    await self._worker.say(messages)
-                if reports:
-                    for (claim, _, _), fate in zip(reports, await self._worker.finish(reports), strict=True):
-                        if fate in ("fenced", "gone"):
-                            logger.warning("job %s: its result comes too late, others have it (%s)", claim.job, fate)
-        finally:
-            self._flushing = None
+    def _ask_anew(self, held: Held) -> None:
+        self._post.say(held.claim, held.payloads.seal(ANEW))
 
     async def _read_inbox(self) -> None:
         after = "0"
@@ -211,67 +285,83 @@ class Worker:
                 self._deliver(delivery)
 
     def _deliver(self, delivery: Delivery) -> None:
-        body = self._bodies.get((delivery.job, delivery.fence))
-        if body is None:
+        held = self._held.get((delivery.run, delivery.job, delivery.fence))
+        if held is None:
             return
         if delivery.kind == "cancel":
-            body.cancel()
+            held.cancel()
             return
-        payloads = Payloads(self._keyring, PURPOSE).bound_to(delivery.run)
         try:
-            body.talk.take(payloads.unseal(delivery.data))
+            data = held.payloads.unseal(delivery.data)
         except GraflowError as error:
-            logger.warning("job %s: a message cannot be read: %s", delivery.job, error)
-            body.cancel()
+            logger.warning("%r: a message cannot be read: %s", held, error)
+            held.cancel()
+        else:
+            held.take(data)
 
     def _hear(self, news: News) -> None:
         """Take what the heartbeat found."""
-        for claim in (*news.lost, *news.cancelled):
-            body = self._bodies.get((claim.job, claim.fence))
-            if body is not None:
-                body.cancel()
-        if news.lost and not news.is_fenced:
+        for claim in news.cancelled:
+            held = self._held.get((claim.run, claim.job, claim.fence))
+            if held is not None:
+                held.cancel()
+        for claim in news.lost:
+            held = self._held.get((claim.run, claim.job, claim.fence))
+            if held is not None:
+                logger.warning("%r: its lease is lost, and it is stopped", held)
+                held.cancel("release" if news.is_fenced else "drop")
+        if not news.is_fenced:
             self._worker.drop(news.lost)
 
     # -- the end ----------------------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
         """Let bodies end, for `grace` seconds or until told again; hand back what has not ended."""
-        running = list(self._running.values())
-        forced = asyncio.get_running_loop().create_task(self._forced.wait())
-        if running:
-            everything: Coroutine[Any, Any, Any] = _all_of(running)
-            ending = asyncio.get_running_loop().create_task(everything)
-            await asyncio.wait([ending, forced], timeout=self._grace, return_when=asyncio.FIRST_COMPLETED)
-            ending.cancel()
-        forced.cancel()
-        left = dict(self._running)
-        for task in left.values():
-            task.cancel()
-        await asyncio.gather(*left.values(), return_exceptions=True)
-        if self._flushing is not None:
-            await self._flushing
+        loop = asyncio.get_running_loop()
+        if self._held:
+            logger.info("worker %s waits for %d tasks", self.worker_id, len(self._held))
+            await self._until_idle(self._grace, self._forced)
+        left = list(self._held.values())
+        for held in left:
+            held.cancel("release")
         if left:
-            logger.warning("worker %s hands %d jobs back", self.worker_id, len(left))
-            await self._worker.release(list(left), "the worker stops")
+            logger.warning("worker %s hands %d tasks back", self.worker_id, len(left))
+            await self._until_idle(A_MOMENT if self._forced.is_set() else CANCEL_GRACE)
+        for held in list(self._held.values()):  # in a thread, or deaf: the process ends soon
+            self.has_left_behind = True
+            self._post.give_back(held)
+            held.fate = "drop"
+        end = loop.time() + GOODBYE_WITHIN
+        try:
+            async with asyncio.timeout_at(end):
+                await self._post.flushed()
+        except TimeoutError:
+            logger.warning("worker %s could not tell everything", self.worker_id)
+
+    async def _until_idle(self, seconds: float, *others: asyncio.Event) -> None:
+        """Wait until no body runs or another thing happens, but not longer than so many seconds."""
+        self._idle.clear()
+        if not self._held:
+            return
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._idle, *others)]
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
 
     async def _leave(self) -> None:
         """Leave the queue, and give everything back."""
         try:
-            await asyncio.wait_for(self._worker.retire(), 5.0)
+            async with asyncio.timeout(GOODBYE_WITHIN):
+                await self._worker.retire()
         except (GraflowError, TimeoutError) as error:
             logger.warning("worker %s could not say goodbye: %s", self.worker_id, error)
+        await self._post.aclose()
         if self._pool is not None:
             await self._pool.aclose()
         await self._queue.close()
 
 
-async def _all_of(tasks: list[asyncio.Task[None]]) -> None:
-    await asyncio.wait(tasks)
-
-
-def _new_face(link: FarLink, instance: Instance) -> Any:
-    """Make the context of a body."""
-    if instance.kind == "async":
-        return TaskExecutionContext(link, instance)
-    return (FlowContext if instance.task.definition.is_flow else SyncTaskExecutionContext)(link, instance)
+def _as_exception(error: BaseException) -> Exception:
+    """Give an exception that a task of the run can fail with."""
+    return error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")

@@ -1,0 +1,95 @@
+"""The code of a run, where workers find it: graphs and tasks, each sent once, numbered by their first use."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, cast
+
+from .._redis.jobs_calls import Calls
+from .._redis.payloads import Payloads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+AT_ONCE = 200  # pieces in one command
+
+
+def code_key(calls: Calls, run: str) -> str:
+    """Give the key of the code of a run, which is named as keys name it."""
+    return f"{calls.prefix}code:{run}"
+
+
+def field(epoch: int, number: int) -> str:
+    """Give the field of a piece; each process that drives the run numbers its own."""
+    return f"{epoch}.{number}"
+
+
+class CodeOfRun:
+    """Sends the code of a run.
+
+    Attributes:
+        epoch: number of this process among those that have driven the run.
+    """
+
+    def __init__(self, calls: Calls, run: str, payloads: Payloads, code: Sequence[bytes], patience: float) -> None:
+        """Send what is in `code`, a list that grows."""
+        self.epoch = 0
+        self._calls = calls
+        self._client: Any = calls.client
+        self._key = code_key(calls, run)
+        self._payloads = payloads
+        self._code = code
+        self._patience = patience
+        self._sent = 0
+        self._digested = 0
+        self._digest = hashlib.blake2b(digest_size=16)
+
+    def digest(self) -> bytes:
+        """Give a digest of all code so far."""
+        if self._digested < len(self._code):
+            for piece in self._code[self._digested :]:
+                self._digest.update(hashlib.blake2b(piece, digest_size=16).digest())
+            self._digested = len(self._code)
+        return self._digest.digest()
+
+    async def send(self) -> None:
+        """Send what was not sent before.
+
+        Raises:
+            StoreUnavailableError: Redis does not answer.
+        """
+        while self._sent < len(self._code):
+            first, last = self._sent, min(len(self._code), self._sent + AT_ONCE)
+            pieces = {field(self.epoch, n): self._payloads.seal(self._code[n]) for n in range(first, last)}
+
+            async def once(_: int, pieces: dict[str, bytes] = pieces) -> None:
+                await self._client.hset(self._key, mapping=pieces)
+                await self._client.expire(self._key, self._calls.keep)
+
+            await self._calls.patiently(once, "sending code", self._patience)
+            self._sent = last
+
+    async def keep(self) -> None:
+        """Let it last as long as at its start again; if Redis has forgotten it, it is sent again with the next job.
+
+        Raises:
+            StoreUnavailableError: Redis does not answer.
+        """
+
+        async def once(_: int) -> Any:
+            return await self._client.expire(self._key, self._calls.keep)
+
+        if not cast("bool", await self._calls.patiently(once, "keeping code", self._patience)):
+            self._sent = 0
+
+    async def remove(self) -> None:
+        """Remove it.
+
+        Raises:
+            StoreUnavailableError: Redis does not answer.
+        """
+
+        async def once(_: int) -> Any:
+            return await self._client.delete(self._key)
+
+        await self._calls.patiently(once, "removing code", self._patience)

@@ -1,0 +1,97 @@
+"""One claim that a worker holds, from its beginning to its end here."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Literal
+
+from .._redis.jobs import Claim
+from .._redis.payloads import Payloads
+from .._runtime.far_body import FarBody
+from .slots import Seat, Slots
+from .solo import SoloBody
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Fate = Literal["report", "release", "drop"]
+
+
+class Held:
+    """A claim and the body that runs for it.
+
+    Attributes:
+        claim: the claim.
+        payloads: signs what is said about it.
+        seat: the slots that it holds.
+        fate: what is done when the body has ended: report how, give the claim back, or nothing as others have it.
+        has_talked: the body has said something to its run.
+        task: runs the body.
+        order: of the run, asked for anew; None unless that is waited for.
+        task_id: for logs; empty before the order was read.
+    """
+
+    __slots__ = (
+        "_is_cancelled", "body", "claim", "fate", "has_talked", "order", "payloads", "seat", "task", "task_id",
+    )  # fmt: skip
+
+    def __init__(self, claim: Claim, payloads: Payloads, slots: Slots) -> None:
+        """Hold a claim, and a slot."""
+        self.claim = claim
+        self.payloads = payloads
+        self.seat = Seat(slots)
+        self.fate: Fate = "report"
+        self.has_talked = False
+        self.body: FarBody | SoloBody | None = None
+        self.task: asyncio.Task[bytes] | None = None
+        self.order: asyncio.Future[bytes] | None = None
+        self.task_id = ""
+        self._is_cancelled = False
+
+    def __repr__(self) -> str:
+        """Name the run and the task, for logs."""
+        what = f"task {self.task_id!r}" if self.task_id else "a task"
+        return f"{what} of run {self.claim.run} (job {self.claim.job})"
+
+    def has(self, body: FarBody | SoloBody) -> None:
+        """Know the body; it may have been cancelled by now."""
+        self.body = body
+        if self._is_cancelled:
+            body.cancel()
+
+    def take(self, data: bytes) -> None:
+        """Take a message of the run."""
+        order, body = self.order, self.body
+        if order is not None:
+            if not order.done():
+                order.set_result(data)
+        elif isinstance(body, FarBody):
+            body.talk.take(data)
+        elif body is not None:
+            body.take(data)
+
+    def cancel(self, fate: Fate | None = None) -> None:
+        """Make the body stop, and say what is done then."""
+        if fate is not None and self.fate == "report":
+            self.fate = fate
+        self._is_cancelled = True
+        if self.body is not None:
+            self.body.cancel()
+        elif self.task is not None:
+            self.task.cancel()
+
+    async def ask_anew(self, ask: Callable[[Held], None]) -> bytes:
+        """Ask the run for the order as it is by now; meanwhile others may have the slot."""
+        self.order = asyncio.get_running_loop().create_future()
+        ask(self)
+        self.seat.rest()
+        try:
+            return await self.order
+        finally:
+            self.order = None
+            self.seat.resume()
+
+    async def wait_for_thread(self, threads: Slots) -> None:
+        """Wait for one of the slots that plain functions have."""
+        await threads.wait()
+        self.seat.add(threads)
