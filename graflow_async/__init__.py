@@ -67,12 +67,14 @@ if TYPE_CHECKING:
     from .broker import Broker
     from .brokers.file import FileBroker
     from .brokers.memory import MemoryBroker
+    from .brokers.redis import RedisBroker
     from .channel.blocking import SyncChannel, SyncTypedChannel
     from .checkpointer import Checkpointer
     from .checkpoints.file import FileCheckpointer
     from .checkpoints.memory import MemoryCheckpointer
     from .checkpoints.redis import RedisCheckpointer
     from .context.blocking import SyncHandle, SyncTaskExecutionContext
+    from .distribution import ExecutionContext, QueueBackend, RedisCoordinator, create_execution_context
     from .events import (
         Emitted,
         Event,
@@ -92,6 +94,7 @@ if TYPE_CHECKING:
         TaskSkipped,
         TaskStarted,
     )
+    from .factories import ChannelFactory, SharedChannel, TaskQueue, TaskQueueFactory
     from .feedback import FeedbackRecord, FeedbackRequest, FeedbackResponse, FeedbackState, FeedbackType
     from .feedback_errors import (
         AlreadyAnsweredError,
@@ -129,6 +132,9 @@ _handlers = _lazily("graflow_async.handlers")
 _broker = _lazily("graflow_async.broker")
 _file_broker = _lazily("graflow_async.brokers.file")
 _memory_broker = _lazily("graflow_async.brokers.memory")
+_redis_broker = _lazily("graflow_async.brokers.redis")
+_distribution = _lazily("graflow_async.distribution")
+_factories = _lazily("graflow_async.factories")
 _recovery = _lazily("graflow_async.recovery")
 _redis_store = _lazily("graflow_async.stores.redis")
 _store = _lazily("graflow_async.stores.file")
@@ -154,11 +160,16 @@ _LATE = {
         ),
         _feedback_errors,
     ),
+    **dict.fromkeys(
+        ("ExecutionContext", "QueueBackend", "RedisCoordinator", "create_execution_context"), _distribution
+    ),
+    **dict.fromkeys(("ChannelFactory", "SharedChannel", "TaskQueue", "TaskQueueFactory"), _factories),
     **dict.fromkeys(("FeedbackManager",), _feedback_manager),
     **dict.fromkeys(("FeedbackHandler", "SlackFeedbackHandler", "WebhookFeedbackHandler"), _handlers),
     **dict.fromkeys(("Broker",), _broker),
     **dict.fromkeys(("FileBroker",), _file_broker),
     **dict.fromkeys(("MemoryBroker",), _memory_broker),
+    **dict.fromkeys(("RedisBroker",), _redis_broker),
     "Checkpointer": _port,
     "FileCheckpointer": _files,
     "FileStore": _store,
@@ -193,6 +204,7 @@ __all__ = [
     "Chain",
     "Change",
     "Channel",
+    "ChannelFactory",
     "ChannelTypeError",
     "CheckpointCorruptError",
     "CheckpointError",
@@ -211,6 +223,7 @@ __all__ = [
     "Emitted",
     "Event",
     "EventsLost",
+    "ExecutionContext",
     "Executor",
     "Expression",
     "FeedbackCancelledError",
@@ -261,9 +274,12 @@ __all__ = [
     "PromptNotFoundError",
     "PromptTypeError",
     "PromptVersionNotFoundError",
+    "QueueBackend",
     "Rate",
     "RecordedRun",
+    "RedisBroker",
     "RedisCheckpointer",
+    "RedisCoordinator",
     "RedisStore",
     "RemoteTaskError",
     "RetryPolicy",
@@ -272,6 +288,7 @@ __all__ = [
     "RunLockedError",
     "RunStarted",
     "SecurityError",
+    "SharedChannel",
     "SlackFeedbackHandler",
     "StaleQuestionError",
     "StoreError",
@@ -288,6 +305,8 @@ __all__ = [
     "TaskFailed",
     "TaskInterruptedError",
     "TaskIterated",
+    "TaskQueue",
+    "TaskQueueFactory",
     "TaskRetrying",
     "TaskSkipped",
     "TaskStarted",
@@ -304,6 +323,7 @@ __all__ = [
     "__version__",
     "at_least",
     "chain",
+    "create_execution_context",
     "critical",
     "current_context",
     "flatten",

@@ -6,9 +6,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from .compose import Chain, Expression, Group
-from .errors import DuplicateTaskError
+from .errors import ConfigError, DuplicateTaskError
 from .graph import Graph, Join, Node
 from .policy import GroupPolicy
+from .protocols import Executor
 from .task import Task, is_mapped, is_task
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def build_graph(items: Iterable[Expression], number: Callable[[str], int] | None
     Raises:
         DuplicateTaskError: one id, two different tasks.
         GraphCompilationError: a policy does not fit its members.
+        ConfigError: two groups bring different executors of one name.
     """
     return _Builder(list(items), number).build()
 
@@ -41,6 +43,7 @@ class _Builder:
         self.counts: dict[str, int] = {}
         self.group_count = 0
         self.executors: dict[int, str] = {}
+        self.given: dict[str, Executor] = {}
         self.drawn: dict[tuple[int, int], None] = {}
         self.firsts: dict[int, list[list[int]]] = {}  # join -> first drawn node of each branch, with the whole branch
         self.separate: set[int] = set()
@@ -63,7 +66,9 @@ class _Builder:
             if not branches:  # nothing to wait for: it begins with its end
                 forks[number + len(self.table)] = (number,)
         entries = {n + len(self.table): tuple(self._entries(n)) for n in self.firsts}
-        return Graph(self.table, successors, edges, self._targets(), forks, entries)
+        graph = Graph(self.table, successors, edges, self._targets(), forks, entries)
+        graph.executors = self.given
+        return graph
 
     def _place_at(self, number: int) -> int:
         """Give the place where a drawn node begins: a group begins at its fork."""
@@ -155,8 +160,13 @@ class _Builder:
         number = len(self.table)
         self.table.append(Node(number, name, None, join))
         self.by_object[id(group)] = number
-        if group.executor is not None:
+        if isinstance(group.executor, str):
             self.executors[number] = group.executor
+        elif group.executor is not None:
+            self.executors[number] = group.executor.name
+            if self.given.setdefault(group.executor.name, group.executor) != group.executor:
+                message = f"group {name!r}: another group of the graph has another executor {group.executor.name!r}"
+                raise ConfigError(message)
         branches: list[list[int]] = []
         for branch in group.branches(self._is_separate):
             parts = branch.parts if isinstance(branch, Chain) else (branch,)

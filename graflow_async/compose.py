@@ -12,6 +12,7 @@ from .current import caller, open_block
 from .definition import check_id
 from .errors import ConfigError, DefinitionError, GraflowRuntimeError
 from .policy import STRICT, GroupPolicy, OnGroupFinished, group_policy, require_count
+from .protocols import Executor
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
@@ -111,7 +112,7 @@ class Group(Expression):
         name: the group's id; None lets the graph number it.
         policy: decides what a failing member means.
         max_concurrency: how many of its tasks run at once; None sets no bound of its own.
-        executor: name of the executor for members that ask for `"auto"`; None leaves theirs.
+        executor: where members run that ask for `"auto"`: an executor, or the name of one; None leaves theirs.
     """
 
     __slots__ = ("_extends", "_operands", "executor", "max_concurrency", "name", "policy")
@@ -123,13 +124,14 @@ class Group(Expression):
         *,
         policy: str | GroupPolicy | OnGroupFinished = STRICT,
         max_concurrency: int | None = None,
-        executor: str | None = None,
+        executor: str | Executor | None = None,
+        coordinator: Executor | None = None,
     ) -> None:
-        """Keep members and options.
+        """Keep members and options; a `coordinator` is an executor that counts before `executor`.
 
         Raises:
             TypeError: a member is not a task expression.
-            ConfigError: an unknown policy, or a bound below 1.
+            ConfigError: an unknown policy, a bound below 1, or what is no executor.
         """
         self._operands = tuple(_operand(member, "parallel()") for member in members)
         self._extends = False
@@ -140,7 +142,7 @@ class Group(Expression):
         if max_concurrency is not None:
             require_count("max_concurrency", max_concurrency, least=1)
         self.max_concurrency = max_concurrency
-        self.executor = executor
+        self.executor = _check_executor(executor if coordinator is None else coordinator)
 
     @classmethod
     def _of(cls, operands: tuple[Expression, ...], *, extends: bool) -> Group:
@@ -191,12 +193,12 @@ class Group(Expression):
         *,
         policy: str | GroupPolicy | OnGroupFinished | None = None,
         max_concurrency: int | None = None,
-        executor: str | None = None,
+        executor: str | Executor | None = None,
     ) -> Group:
         """Give a copy of this group with the options that are not None.
 
         Raises:
-            ConfigError: an unknown policy, or a bound below 1.
+            ConfigError: an unknown policy, a bound below 1, or what is no executor.
         """
         options: dict[str, Any] = {"policy": policy, "max_concurrency": max_concurrency, "executor": executor}
         return self._copy(**{name: value for name, value in options.items() if value is not None})
@@ -306,6 +308,14 @@ def _check_name(name: str) -> None:
     except DefinitionError as error:
         message = f"a group's name is a non-empty, printable text, as ids are: {error}"
         raise ConfigError(message) from None
+
+
+def _check_executor(given: Any) -> str | Executor | None:
+    """Refuse what is neither an executor nor the name of one."""
+    if given is None or isinstance(given, (str, Executor)):
+        return given
+    message = f"a group's executor is one (name, execute(job), aclose()) or the name of one, not {given!r}"
+    raise ConfigError(message)
 
 
 def _operand(value: Any, where: str) -> Expression:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .definition import PLAIN_KINDS
 from .errors import GraphCompilationError
 from .policy import BestEffort, Critical, GroupPolicy, OnGroupFinished, Strict
+from .protocols import Executor
 from .route import Plot, Route, make_route, strongly_connected
 from .task import Task
 
@@ -87,6 +88,7 @@ class Graph:
         numbers: id -> number of the node.
         demanding: nodes that need a limit or an executor, which a run may not have.
         eager: joins whose policy may end the group before every branch has.
+        executors: name -> executor that a group brings along, for a run that has none of that name.
         starts_all: whether a node without any edge starts although there are edges.
     """
 
@@ -97,6 +99,7 @@ class Graph:
         "demanding",
         "eager",
         "edges",
+        "executors",
         "numbers",
         "plot",
         "predecessors_of",
@@ -132,6 +135,7 @@ class Graph:
             and (n.task.definition.limits or not PLAIN_KINDS.issuperset((n.kind, n.task.definition.kind)))
         ]
         self.starts_all = False
+        self.executors: dict[str, Executor] = {}
         self.eager = frozenset(n.number for n in table if n.join is not None and n.join.is_eager)
         self._routes: dict[tuple[Any, ...], Route] = {}
         self._last_numbers: dict[str, int] = {}

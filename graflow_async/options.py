@@ -43,6 +43,7 @@ class RunOptions(TypedDict, total=False):
     pause_after: float | None
     queue_backend: str | None
     channel_backend: str | None
+    queue_name: str | None
     redis_url: str | None
     worker_timeout: float | None
     run_id: str | None
@@ -75,6 +76,7 @@ def check_options(options: RunOptions) -> None:
         backend: Any = options.get(name)
         if backend not in BACKENDS:
             raise ConfigError(f"{name} is 'memory' or 'redis', not {backend!r}")
+    check_queue_name(options.get("queue_name"))
     if options.get("channel_backend") == "redis" and options.get("store") is not None:
         raise ConfigError("channel_backend= says which store to make, and store= gives one: choose")
     _check_timeout(options.get("worker_timeout"))
@@ -89,6 +91,17 @@ def check_options(options: RunOptions) -> None:
     run_id: Any = options.get("run_id")
     if run_id is not None and (not isinstance(run_id, str) or not run_id or not run_id.isprintable()):
         message = f"run_id is a printable, non-empty text, not {run_id!r}"
+        raise ConfigError(message)
+
+
+def check_queue_name(name: Any) -> None:
+    """Refuse what cannot name a queue; None is the usual one.
+
+    Raises:
+        ConfigError: it is no text, or cannot be printed.
+    """
+    if name is not None and (not isinstance(name, str) or not name or not name.isprintable()):
+        message = f"queue_name is a printable, non-empty text, not {name!r}"
         raise ConfigError(message)
 
 

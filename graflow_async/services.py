@@ -19,7 +19,8 @@ from ._runtime.scheduler import Scheduler
 from .context import TaskExecutionContext
 from .context.plain import idempotency_key
 from .current import open_block, running
-from .executors.pools import ProcessExecutor, QueueExecutor
+from .distribution import coordinator_for
+from .executors.pools import ProcessExecutor
 from .options import RunOptions, executors_of
 from .protocols import Clock, Job
 from .store import KeyValueStore
@@ -68,11 +69,8 @@ class Services:
         self._idle_watch: IdleWatch | None = None
         self._threads: ThreadPool | None = None
         self._executors, self._default_executor = executors_of(options.get("executor"))
-        self._has_own = bool(self._executors)
-        self._processes = ProcessExecutor()
-        self._executors.setdefault("process", self._processes)
-        self._jobs = QueueExecutor(options.get("redis_url"), options.get("worker_timeout"), options.get("secret_keys"))
-        self._executors.setdefault("redis", self._jobs)
+        self._executors.setdefault("process", ProcessExecutor())
+        self._executors.setdefault("redis", coordinator_for(options))
         if options.get("queue_backend") == "redis" and self._default_executor is None:
             self._default_executor = "redis"
         self.link: Link
@@ -145,7 +143,7 @@ class Services:
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing that takes time to close."""
-        is_open = self._has_own or self._processes.is_open or self._jobs.is_open
+        is_open = any(getattr(executor, "is_open", True) for executor in self._executors.values())
         return self._threads is None and not is_open and self._desk is None
 
     def _new_desk(self, clock: Clock, context: Context) -> Desk:

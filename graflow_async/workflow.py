@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from .context.prompting import PromptManager
+    from .distribution import ExecutionContext
     from .recovery import Plan
 
 config = lazily("graflow_async.config")
+_distribution = lazily("graflow_async.distribution")
 _keeping = lazily("graflow_async.keeping")
 _prompting = lazily("graflow_async.context.prompting")
 _recovery = lazily("graflow_async.recovery")
@@ -38,7 +40,12 @@ class Workflow(Drawn):
     """A named graph of tasks. One workflow can run many times, also at once; running never changes it."""
 
     def __init__(
-        self, name: str, expression: Expression | None = None, *, prompt_manager: PromptManager | None = None
+        self,
+        name: str,
+        expression: Expression | None = None,
+        *,
+        prompt_manager: PromptManager | None = None,
+        execution_context: ExecutionContext | None = None,
     ) -> None:
         """Make a workflow of an expression, or an empty one to be filled in a `with` block.
 
@@ -47,9 +54,10 @@ class Workflow(Drawn):
             expression: what it is made of.
             prompt_manager: `ctx.prompt_manager` in its tasks and in their child runs, and the value of parameters of
                 that name.
+            execution_context: options of all its runs; those of a run itself count before them.
 
         Raises:
-            DefinitionError: no usable name, or a prompt manager that is none.
+            DefinitionError: no usable name, or a prompt manager or an execution context that is none.
             TypeError: not a task expression.
         """
         check_id(name)
@@ -64,6 +72,9 @@ class Workflow(Drawn):
         self._last: Mapping[str, Any] = {}
         if prompt_manager is not None:
             self._provided["prompt_manager"] = _prompting.require_prompt_manager(prompt_manager)
+        self._execution_context = None
+        if execution_context is not None:
+            self._execution_context = _distribution.require_execution_context(execution_context)
         if expression is not None:
             if not isinstance(expression, Expression):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
                 message = (
@@ -321,6 +332,7 @@ class Workflow(Drawn):
         if not graph.table and isinstance(start_node, Expression):
             graph = build_graph([start_node])
             start_node = None
+        options = self.completed(options)
         keeper = None
         if options.get("checkpointer") is not None or options.get("checkpoint_dir") is not None:
             check_options(options)
@@ -331,6 +343,10 @@ class Workflow(Drawn):
             _recovery.remember(run.run_id, self)
         return run
 
+    def completed(self, options: RunOptions) -> RunOptions:
+        """Give the options of a run with those of the execution context where it has none of its own."""
+        return options if self._execution_context is None else self._execution_context.completed(options)
+
     def remember(self, results: Mapping[str, Any]) -> None:
         """Keep the results of the last finished run for `get_result`."""
         self._last = results
@@ -340,12 +356,14 @@ class Workflow(Drawn):
         return f"<Workflow {self.name!r}: {len(self._items)} items>"
 
 
-def workflow(name: str, *, prompt_manager: PromptManager | None = None) -> Workflow:
+def workflow(
+    name: str, *, prompt_manager: PromptManager | None = None, execution_context: ExecutionContext | None = None
+) -> Workflow:
     """Make a workflow to be filled in a block.
 
     What is defined inside `with workflow("name") as wf:` joins it. The arguments are those of `Workflow`.
     """
-    return Workflow(name, prompt_manager=prompt_manager)
+    return Workflow(name, prompt_manager=prompt_manager, execution_context=execution_context)
 
 
 def _tasks_in(expressions: Iterable[Expression]) -> set[int]:

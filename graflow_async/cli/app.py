@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from .._version import __version__
-from . import doctor, feedback, graph, resume, run, runs, ui
+from . import dead, doctor, feedback, graph, keygen, resume, run, runs, ui, worker
 from .failures import INTERRUPTED, USAGE, say
 from .options import Debug
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (run, resume, runs, feedback, ui, graph, doctor)
+COMMANDS = (run, resume, runs, feedback, ui, worker, dead, graph, keygen, doctor)
 
 # What the parser raises derives from this class; it is public under its own name only in some releases of typer.
 _ParserError = cast("type[Exception]", typer.BadParameter.__base__)

@@ -61,6 +61,7 @@ class RedisExecutor:
         self._secret_keys = secret_keys
         self._queue: JobQueue | None = None
         self._runs: dict[str, RunOfJobs] = {}
+        self._closing = 0
 
     @property
     def is_open(self) -> bool:
@@ -87,9 +88,14 @@ class RedisExecutor:
 
     async def aclose(self) -> None:
         """Give back what runs that have ended have used."""
-        for run_id, run in list(self._runs.items()):
-            if run.is_over and self._runs.pop(run_id, None) is run:
-                await run.aclose()
-        if not self._runs and self._queue is not None:
+        self._closing += 1
+        try:
+            for run_id, run in list(self._runs.items()):
+                if run.is_over and self._runs.pop(run_id, None) is run:
+                    await run.aclose()
+        finally:
+            self._closing -= 1
+        # Runs that end together close together: the last one gives the connections back.
+        if not self._runs and not self._closing and self._queue is not None:
             queue, self._queue = self._queue, None
             await queue.close()

@@ -112,3 +112,7 @@ def _url(options: argparse.Namespace) -> str | None:
     if options.redis_url is None and options.redis_host is not None:
         return f"redis://{options.redis_host}:{options.redis_port}/{options.redis_db}"
     return options.redis_url
+
+
+if __name__ == "__main__":
+    main()

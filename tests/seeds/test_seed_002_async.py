@@ -96,6 +96,7 @@ async def test_configuration_driven_workflows():
     assert ran == ["load", "report"]
 
 
+@pytest.mark.near
 async def test_batch_processing_with_dynamic_tasks():
     """Common Patterns 2: the aggregate runs once after all batches and sees their results through the workflow."""
     runs = []
