@@ -48,7 +48,7 @@ def ui(
                     port=port,
                     token=token,
                     docs=docs,
-                    on_ready=lambda address: print(f"the inbox is at {address}", flush=True),
+                    on_ready=_tell,
                 )
             )
         except ConfigError as error:
@@ -56,3 +56,8 @@ def ui(
         return DONE
 
     return guarded(body, debug=debug)
+
+
+def _tell(address: str) -> None:
+    """Say where the page is."""
+    print(f"the inbox is at {address}", flush=True)

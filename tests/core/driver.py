@@ -203,8 +203,11 @@ class Driver:
             command.handle.deliver(command.index, command.kind, command.value)
         elif isinstance(command, Finish):
             self._finish(command)
-        else:
+        elif isinstance(command, Tell):
             self.told_of.append(command)
+        else:
+            message = f"this driver asks nobody: {command!r}"
+            raise AssertionError(message)
 
     def _begin(self, instance: Instance) -> None:
         key = instance.key
