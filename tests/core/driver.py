@@ -203,11 +203,9 @@ class Driver:
             command.handle.deliver(command.index, command.kind, command.value)
         elif isinstance(command, Finish):
             self._finish(command)
-        elif isinstance(command, Tell):
-            self.told_of.append(command)
         else:
-            message = f"this driver asks nobody: {command!r}"
-            raise AssertionError(message)
+            assert isinstance(command, Tell), f"this driver asks nobody: {command!r}"
+            self.told_of.append(command)
 
     def _begin(self, instance: Instance) -> None:
         key = instance.key
