@@ -202,21 +202,22 @@ def test_idle_threads_hold_nothing(run):
     class ThingError(Exception):
         pass
 
-    async def gone(seen):
+    async def gone(pool, seen):
         event = threading.Event()
         weakref.finalize(seen, event.set)
         del seen
+        await pool.submit(int)  # by the same thread, which lets go of one call before it takes the next
         gc.collect()
         assert await asyncio.to_thread(event.wait, 30)
 
     async def main():
         pool = ThreadPool()
-        await gone(await pool.submit(functools.partial(lambda given: given, Thing())))
+        await gone(pool, await pool.submit(functools.partial(lambda given: given, Thing())))
         future = pool.submit(functools.partial(exec, "raise error", {"error": ThingError()}))
         await asyncio.wait((future,))
         error = future.exception()
         del future
-        waiting = gone(error)
+        waiting = gone(pool, error)
         del error
         await waiting
         assert pool._started == 1
