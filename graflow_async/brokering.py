@@ -49,20 +49,23 @@ def broker_of(
     raise ConfigError(f"a backend for feedback is one of {known}, or a broker; not {backend!r}")
 
 
-def broker_for(feedback: Any, home: Path | None) -> tuple[Broker, list[Any], bool]:
+def broker_for(feedback: Any, home: Path | None, redis_url: str | None = None) -> tuple[Broker, list[Any], bool]:
     """Give the broker of a run, its handlers, and whether the broker was made here.
 
     Args:
         feedback: the run's option: a FeedbackManager, a broker, the name of a backend, or None.
         home: directory where the run is recorded; None if it keeps no files.
+        redis_url: of the Redis that the run uses; None for that of the environment, or the one on this machine.
 
     Raises:
         ConfigError: the option makes no sense.
     """
     handlers: Any = getattr(feedback, "handlers", None)
     if isinstance(handlers, list):
-        broker, _, is_own = broker_for(feedback.own_broker, home)
+        broker, _, is_own = broker_for(feedback.own_broker, home, redis_url)
         return broker, handlers, is_own  # pyright: ignore[reportUnknownVariableType]  # whatever the user gave
+    if feedback == "redis":
+        return _redis.RedisBroker(redis_url), [], True
     given = broker_of(feedback) if feedback != "file" else None
     if given is not None:
         return given, [], False

@@ -148,7 +148,9 @@ class Services:
 
     def _new_desk(self, clock: Clock, context: Context) -> Desk:
         """Make what asks people."""
-        broker, handlers, is_own = _brokering.broker_for(self._options.get("feedback"), self._home)
+        broker, handlers, is_own = _brokering.broker_for(
+            self._options.get("feedback"), self._home, self._options.get("redis_url")
+        )
         if is_own:
             self._broker = broker
         watch = self._idle_watch
