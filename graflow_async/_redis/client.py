@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,8 +25,9 @@ CONNECT_WITHIN = 5.0  # seconds
 ANSWER_WITHIN = 15.0  # seconds; longer than any blocking read asks Redis to wait
 UNREACHABLE = (faults.ConnectionError, faults.TimeoutError, OSError)
 HANDING_OVER = (faults.ReadOnlyError, faults.ClusterDownError, faults.MasterDownError, faults.TryAgainError)
-# What Redis says while it restarts or hands over: it passes, so trying again makes sense.
-PASSING = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY Redis")
+# What Redis says while it restarts or hands over: it passes, so trying again makes sense. The client takes these words
+# off messages that it has a class for, and inside a script they stand in the middle.
+PASSING = re.compile(r"\b(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY)\b|read only replica")
 
 
 def url_of(given: str | None) -> str:
@@ -90,8 +92,7 @@ def passes(error: BaseException) -> bool:
         return False
     if isinstance(error, (*HANDING_OVER, *UNREACHABLE)):
         return True
-    # The client takes the code off messages that it has a class for; scripts give it in the middle.
-    return isinstance(error, faults.ResponseError) and any(code in str(error) for code in PASSING)
+    return isinstance(error, faults.ResponseError) and PASSING.search(str(error)) is not None
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import hiredis
 from redis import exceptions as faults
 
 from ..errors import ConfigError
-from .client import ANSWER_WITHIN, PASSING, connect, our_errors, passes, url_of
+from .client import ANSWER_WITHIN, connect, our_errors, passes, url_of
 from .jobs_data import QueueFullError
 from .names import queue_prefix
 
@@ -30,13 +30,6 @@ LONGEST_BLOCK: Final = 10.0  # seconds that one read waits at most; less than th
 AT_ONCE: Final = 100  # things in one script
 BYTES_AT_ONCE: Final = 1 << 20  # bytes in one script, unless a single thing is larger
 OLDEST: Final = (6, 2)
-# What the client makes of answers that pass, when it takes the word away by which `passes` knows them.
-HANDING_OVER: Final = (
-    faults.ReadOnlyError,
-    faults.MasterDownError,
-    faults.ClusterDownError,
-    faults.TryAgainError,
-)
 QUICK: Final = ("EVALSHA", "XREAD", "XREADGROUP")
 ARCHIVE: Final = "graflow_async._redis"
 
@@ -175,12 +168,7 @@ class Calls:
         """Wait a little, or give up."""
         now = asyncio.get_running_loop().time()
         pause = pause_after(failures + 1)
-        is_passing = (
-            passes(error)
-            or isinstance(error, HANDING_OVER)
-            or any(f": {word}" in str(error) for word in PASSING)
-            or "NOGROUP" in str(error)
-        )
+        is_passing = passes(error) or "NOGROUP" in str(error)
         if is_passing:
             self.troubled_at = now
         if not is_passing or (patience is not None and now + pause - begun_at > patience):

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-import re
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import exceptions as faults
 from redis.exceptions import NoScriptError
 
-from ..errors import StoreError, StoreUnavailableError
 from .client import ANSWER_WITHIN, connect, passes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from redis.asyncio import Redis
 
@@ -30,8 +28,6 @@ AT_ONCE = 32
 
 _FIRST_WAIT = 0.05  # seconds
 _LONGEST_WAIT = 1.0  # seconds
-# Inside a script these stand in the middle of the message, and for some of them the client cuts them off.
-_PASSING = re.compile(r"\b(READONLY|LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY)\b|read only replica")
 
 
 class Script:
@@ -147,7 +143,7 @@ class Link:
                     answer = await send(client)
             except (faults.RedisError, OSError) as error:
                 pause = wait * random.uniform(0.5, 1.0)  # noqa: S311  # so that many do not come back at once
-                if not is_passing(error) or now() + pause >= deadline:
+                if not passes(error) or now() + pause >= deadline:
                     raise
                 if isinstance(error, faults.ResponseError):
                     # It answers but must not write: perhaps another one is in charge by now.
@@ -176,24 +172,3 @@ class Link:
             except TimeoutError:
                 if now() >= max(begun, self._answered) + patience:
                     raise
-
-
-def is_passing(error: BaseException) -> bool:
-    """Say whether trying again later makes sense."""
-    return passes(error) or (isinstance(error, faults.ResponseError) and _PASSING.search(str(error)) is not None)
-
-
-@contextmanager
-def answering(what: str) -> Generator[None]:
-    """Turn errors of Redis into ours, for scripts, too; `what` says what was tried.
-
-    Raises:
-        StoreUnavailableError: it does not answer, or not now: whether the command was carried out is not known.
-        StoreError: it refused.
-    """
-    try:
-        yield
-    except (faults.RedisError, OSError) as error:
-        if is_passing(error):
-            raise StoreUnavailableError(f"{what}: Redis does not answer ({type(error).__name__}: {error})") from error
-        raise StoreError(f"{what}: Redis refused ({type(error).__name__}: {error})") from error

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from redis.exceptions import RedisError
 
-from .._redis.client import ANSWER_WITHIN
-from .._redis.link import Link, answering, is_passing
+from .._redis.client import ANSWER_WITHIN, our_errors, passes
+from .._redis.link import Link
 from ..broker import Change
 from ._redis_shelf import NEVER, Shelf, Version, change_of, version_of
 
@@ -74,7 +74,7 @@ class View:
     async def __anext__(self) -> Change:
         while not self._found:
             if self._failure is not None:
-                with answering("the questions in Redis cannot be watched"):
+                with our_errors("the questions in Redis cannot be watched"):
                     raise self._failure
             if self._is_over:
                 raise StopAsyncIteration
@@ -136,7 +136,7 @@ class Feed:
             StoreError: it refused.
         """
         async with self._link.used():
-            with answering("the questions in Redis cannot be watched"):
+            with our_errors("the questions in Redis cannot be watched"):
                 everywhere, here = await self._shelf.last(self._link, view.tag)
         view.floor = max(everywhere, here)
         stream = self._shelf.stream(view.tag)
@@ -208,7 +208,7 @@ class Feed:
                 self._take(await self._read())
                 wait = _FIRST_WAIT
             except (RedisError, OSError) as error:
-                if not is_passing(error):
+                if not passes(error):
                     raise
                 if is_connected:
                     logger.warning("changes in Redis cannot be read (%s); going on as soon as it answers", error)

@@ -10,8 +10,8 @@ import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from .._redis.client import connect, shown, url_of
-from .._redis.link import PATIENCE, Link, answering
+from .._redis.client import connect, our_errors, shown, url_of
+from .._redis.link import PATIENCE, Link
 from .._redis.names import KEEP_FOR, PREFIX, safe
 from ..broker import Change
 from ..errors import ConfigError
@@ -215,7 +215,7 @@ class RedisBroker:
         """Use the connections of this loop, with our errors."""
         link = self._way()[0]
         async with link.used():
-            with answering(what):
+            with our_errors(what):
                 yield link
 
     def _way(self) -> tuple[Link, Feed]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from redis import exceptions as faults
 
-from .._redis.link import is_passing
+from .._redis.client import passes
 from ..errors import CheckpointError, CheckpointWriteError
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ def reading(what: str) -> Generator[None]:
 
 
 def _told(error: BaseException) -> str:
-    what = "Redis does not answer" if is_passing(error) else "Redis refused"
+    what = "Redis does not answer" if passes(error) else "Redis refused"
     return f"{what} ({type(error).__name__}: {error})"
 
 
 def _number(error: BaseException) -> int:
     if isinstance(error, faults.ResponseError):
-        return errno.ENOMEM if _FULL.search(str(error)) else errno.EROFS if is_passing(error) else errno.EIO
+        return errno.ENOMEM if _FULL.search(str(error)) else errno.EROFS if passes(error) else errno.EIO
     return getattr(error, "errno", None) or errno.EIO

@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
-
-from redis import exceptions as faults
 
 from .._redis import client as clients
 from .._redis.scripts import script
 from ..errors import StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from redis.asyncio import Redis
     from redis.commands.core import AsyncScript
@@ -25,8 +22,6 @@ T = TypeVar("T")
 _FIRST_DELAY = 0.05  # seconds
 _LAST_DELAY = 1.0  # seconds
 _STALE = -2
-# These say in their type what `passes` looks for in the text, where the client has cut it off.
-_PASSING = (faults.ReadOnlyError, faults.TryAgainError, faults.ClusterDownError, faults.MasterDownError)
 
 
 class Calls:
@@ -125,7 +120,7 @@ class Calls:
             command = self._start(send(is_again))
             command.add_done_callback(lambda _: self._slots.release())
             try:
-                with _our_errors(what):
+                with clients.our_errors(what):
                     return await self._answer(command, begun)
             except StoreUnavailableError as error:
                 wait = delay * random.uniform(0.5, 1.0)  # noqa: S311  # spreads clients, keeps no secret
@@ -190,7 +185,7 @@ class Calls:
 
     async def _look_elsewhere(self, error: StoreUnavailableError) -> None:
         """Part from a server that cannot write: when the name is asked again, it may stand for another one."""
-        if isinstance(error.__cause__, _PASSING):
+        if isinstance(error.__cause__, clients.HANDING_OVER):
             await self.client.connection_pool.disconnect(inuse_connections=False)
 
     def _script(self, name: str) -> AsyncScript:
@@ -206,17 +201,3 @@ class Calls:
             return self._free_lanes.pop(), self._numbers
         self._lanes += 1
         return self._lanes, self._numbers
-
-
-@contextmanager
-def _our_errors(what: str) -> Generator[None]:
-    try:
-        with clients.our_errors(what):
-            yield
-    except StoreUnavailableError:
-        raise
-    except StoreError as error:
-        cause = error.__cause__
-        if isinstance(cause, _PASSING) or "READONLY" in str(cause):
-            raise StoreUnavailableError(f"{what}: Redis cannot write now ({cause})") from cause
-        raise
