@@ -64,6 +64,7 @@ from .task_decorator import task
 from .workflow import Workflow, workflow
 
 if TYPE_CHECKING:
+    from ._runtime.loop_watch import LoopBlockedWarning
     from .broker import Broker
     from .brokers.file import FileBroker
     from .brokers.memory import MemoryBroker
@@ -74,7 +75,8 @@ if TYPE_CHECKING:
     from .checkpoints.memory import MemoryCheckpointer
     from .checkpoints.redis import RedisCheckpointer
     from .context.blocking import SyncHandle, SyncTaskExecutionContext
-    from .distribution import ExecutionContext, QueueBackend, RedisCoordinator, create_execution_context
+    from .coordinator import RedisCoordinator
+    from .distribution import ExecutionContext, QueueBackend, create_execution_context
     from .events import (
         Emitted,
         Event,
@@ -82,17 +84,25 @@ if TYPE_CHECKING:
         FeedbackRequested,
         FeedbackSettled,
         GroupFinished,
+        LoopBlocked,
+        NoWorkers,
         Progress,
         RunFinished,
         RunStarted,
         TaskCancelled,
         TaskCompleted,
+        TaskDetail,
+        TaskDropped,
         TaskEvent,
         TaskFailed,
         TaskIterated,
+        TaskQueued,
+        TaskResumed,
         TaskRetrying,
         TaskSkipped,
         TaskStarted,
+        TaskWaiting,
+        WorkersBack,
     )
     from .factories import ChannelFactory, SharedChannel, TaskQueue, TaskQueueFactory
     from .feedback import FeedbackRecord, FeedbackRequest, FeedbackResponse, FeedbackState, FeedbackType
@@ -114,9 +124,12 @@ if TYPE_CHECKING:
     from .recovery import Frame, Plan, replay
     from .stores.file import FileStore
     from .stores.redis import RedisStore
+    from .story import Span, Wait
 
 # Loaded when they are first asked for: dataclasses are slow to make, and most programs keep no journal.
 _events = _lazily("graflow_async.events")
+_story = _lazily("graflow_async.story")
+_loop_watch = _lazily("graflow_async._runtime.loop_watch")
 _sync_channel = _lazily("graflow_async.channel.blocking")
 _sync_context = _lazily("graflow_async.context.blocking")
 _port = _lazily("graflow_async.checkpointer")
@@ -133,6 +146,7 @@ _broker = _lazily("graflow_async.broker")
 _file_broker = _lazily("graflow_async.brokers.file")
 _memory_broker = _lazily("graflow_async.brokers.memory")
 _redis_broker = _lazily("graflow_async.brokers.redis")
+_coordinator = _lazily("graflow_async.coordinator")
 _distribution = _lazily("graflow_async.distribution")
 _factories = _lazily("graflow_async.factories")
 _recovery = _lazily("graflow_async.recovery")
@@ -160,9 +174,8 @@ _LATE = {
         ),
         _feedback_errors,
     ),
-    **dict.fromkeys(
-        ("ExecutionContext", "QueueBackend", "RedisCoordinator", "create_execution_context"), _distribution
-    ),
+    **dict.fromkeys(("ExecutionContext", "QueueBackend", "create_execution_context"), _distribution),
+    **dict.fromkeys(("RedisCoordinator",), _coordinator),
     **dict.fromkeys(("ChannelFactory", "SharedChannel", "TaskQueue", "TaskQueueFactory"), _factories),
     **dict.fromkeys(("FeedbackManager",), _feedback_manager),
     **dict.fromkeys(("FeedbackHandler", "SlackFeedbackHandler", "WebhookFeedbackHandler"), _handlers),
@@ -183,9 +196,13 @@ _LATE = {
             *("FeedbackRequested", "FeedbackSettled"),
             *("TaskCancelled", "TaskCompleted", "TaskEvent", "TaskFailed", "TaskIterated", "TaskRetrying"),
             *("TaskSkipped", "TaskStarted"),
+            *("NoWorkers", "WorkersBack"),
+            *("LoopBlocked", "TaskDetail", "TaskDropped", "TaskQueued", "TaskResumed", "TaskWaiting"),
         ),
         _events,
     ),
+    **dict.fromkeys(("Span", "Wait"), _story),
+    "LoopBlockedWarning": _loop_watch,
 }
 
 
@@ -256,12 +273,15 @@ __all__ = [
     "Job",
     "KeyValueStore",
     "LockTimeoutError",
+    "LoopBlocked",
+    "LoopBlockedWarning",
     "Mapped",
     "MaxStepsExceededError",
     "MemberResult",
     "MemoryBroker",
     "MemoryCheckpointer",
     "MemoryStore",
+    "NoWorkers",
     "NotSerializableError",
     "ParallelGroup",
     "ParallelGroupError",
@@ -290,6 +310,7 @@ __all__ = [
     "SecurityError",
     "SharedChannel",
     "SlackFeedbackHandler",
+    "Span",
     "StaleQuestionError",
     "StoreError",
     "StoreUnavailableError",
@@ -300,6 +321,8 @@ __all__ = [
     "Task",
     "TaskCancelled",
     "TaskCompleted",
+    "TaskDetail",
+    "TaskDropped",
     "TaskEvent",
     "TaskExecutionContext",
     "TaskFailed",
@@ -307,16 +330,21 @@ __all__ = [
     "TaskIterated",
     "TaskQueue",
     "TaskQueueFactory",
+    "TaskQueued",
+    "TaskResumed",
     "TaskRetrying",
     "TaskSkipped",
     "TaskStarted",
     "TaskTimeoutError",
+    "TaskWaiting",
     "TaskWrapper",
     "TypedChannel",
     "UnknownRequestError",
     "UnknownRunError",
     "UnsignedPayloadError",
+    "Wait",
     "WebhookFeedbackHandler",
+    "WorkersBack",
     "Workflow",
     "WorkflowPausedError",
     "YAMLPromptManager",

@@ -272,7 +272,17 @@ class UnknownRunError(CheckpointError, LookupError):
 
 
 class RunLockedError(CheckpointError):
-    """Another process (or another run of this one) has the recorded run open."""
+    """Another process (or another run of this one) has the recorded run open.
+
+    Attributes:
+        seconds_left: after how many seconds it is free, should whoever has it be dead; None if its lock ends with its
+            process, or does not end by itself.
+    """
+
+    def __init__(self, message: str = "", seconds_left: float | None = None) -> None:
+        """Say who has it."""
+        super().__init__(message)
+        self.seconds_left = seconds_left
 
 
 class GraphChangedError(CheckpointError):

@@ -40,8 +40,11 @@ class Event:
         return f"{type(self).__name__}({shown})"
 
 
+@_event
 class RunStarted(Event):
-    """The run has begun."""
+    """The run has begun; `workflow` is the name of its workflow."""
+
+    workflow: str = ""
 
 
 class TaskSkipped(Event):
@@ -50,10 +53,11 @@ class TaskSkipped(Event):
 
 @_event
 class RunFinished(Event):
-    """The run (or a child run, named by `task_id`) has ended; `status` is as in `run.status`."""
+    """The run (or a child run, named by `task_id`, its number in `scope`) has ended; `status` is as in `run.status`."""
 
     status: str
     error: BaseException | None = None
+    scope: int = 0
 
 
 @_event
@@ -71,6 +75,17 @@ class TaskEvent(Event):
     attempt: int
     turn: int
 
+    def __init__(self, run_id: str, task_id: str | None, at: float, key: int, attempt: int, turn: int) -> None:
+        """Keep the fields."""
+        # Written out, as are the two below: what is generated for frozen classes takes five times as long.
+        fields = self.__dict__
+        fields["run_id"] = run_id
+        fields["task_id"] = task_id
+        fields["at"] = at
+        fields["key"] = key
+        fields["attempt"] = attempt
+        fields["turn"] = turn
+
 
 class TaskStarted(TaskEvent):
     """The body of a task has begun."""
@@ -85,6 +100,13 @@ class TaskCompleted(TaskEvent):
     """A task is done, its children included."""
 
     value: Any
+
+    def __init__(
+        self, run_id: str, task_id: str | None, at: float, key: int, attempt: int, turn: int, value: Any
+    ) -> None:
+        """Keep the fields."""
+        super().__init__(run_id, task_id, at, key, attempt, turn)
+        self.__dict__["value"] = value
 
 
 class TaskIterated(TaskCompleted):
@@ -135,6 +157,100 @@ class Progress(TaskEvent):
     done: float
     total: float | None
     message: str
+
+
+@_event
+class LoopBlocked(Event):
+    """A callback held the event loop for `seconds` (so far) at `file`:`line`, in `function`.
+
+    `task_id` and `key` name the instance whose body did it; None where it was no body.
+    """
+
+    key: int | None
+    seconds: float
+    file: str
+    line: int
+    function: str
+
+
+class TaskDetail(TaskEvent):
+    """How an instance gets on between its start and its end; told only to listeners whose `wants` names it."""
+
+
+@_event
+class TaskQueued(TaskDetail):
+    """The inputs of a task are there: it may begin as soon as limits and the loop let it.
+
+    Attributes:
+        parent: key of the instance under which it was made; None at the top.
+        cause: key of the instance whose end made it ready; None if that was the start of a run or a body that called.
+    """
+
+    parent: int | None
+    cause: int | None
+
+    def __init__(
+        self,
+        run_id: str,
+        task_id: str | None,
+        at: float,
+        key: int,
+        attempt: int,
+        turn: int,
+        parent: int | None,
+        cause: int | None,
+    ) -> None:
+        """Keep the fields."""
+        super().__init__(run_id, task_id, at, key, attempt, turn)
+        self.__dict__["parent"] = parent
+        self.__dict__["cause"] = cause
+
+
+@_event
+class TaskWaiting(TaskDetail):
+    """A task begins to wait, before its body has begun or in it.
+
+    `wait` is "limit", "sleep", "person", "event", "child" or "worker"; `about` is the name of the limit, the question,
+    the event or the child.
+    """
+
+    wait: str
+    about: str
+
+
+@_event
+class TaskResumed(TaskDetail):
+    """What a task waited for has come; `by` is the key of the instance that gave it its place in a limit, if one did.
+
+    One that waited for a limit from the moment it was queued is told only of the end of that.
+    """
+
+    wait: str
+    about: str
+    by: int | None = None
+
+
+class TaskDropped(TaskDetail):
+    """A task that was queued is not wanted any more: it never began."""
+
+
+@_event
+class NoWorkers(Event):
+    """No worker of a queue is alive, and `waiting` tasks of the run are there for one: they wait until one comes.
+
+    With `worker_timeout` they fail after so many seconds; `WorkersBack` follows should one come.
+    """
+
+    queue: str
+    waiting: int
+
+
+@_event
+class WorkersBack(Event):
+    """After `NoWorkers` there is a worker again, or the first one: `worker` is its id."""
+
+    queue: str
+    worker: str
 
 
 @_event

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 DEFAULT_DIRECTORY = "./checkpoints"  # where runs are recorded if nothing else is said
 BACKENDS = (None, "memory", "local", "redis")
 DURABILITIES = ("process", "fsync", "async", "exit")
+_URLS = ("redis://", "rediss://", "unix://")
 RESERVED_LIMITS = frozenset({"threads", "run"})
+EVERYWHERE: list[Any] = []
+"""Listeners of every run of this process."""
 CHILD_OPTIONS = ("inputs", "start_node", "timeout")
-RUN_WIDE = ("progress",)
-"""What a whole run may be given beside its `RunOptions`; a child run has its parent's."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -48,8 +49,19 @@ class RunOptions(TypedDict, total=False):
     worker_timeout: float | None
     run_id: str | None
     listeners: Sequence[Any]
+    block_warning: float | None
+    progress: bool
     clock: Clock | None
     validate: bool
+
+
+def listeners_of(options: RunOptions) -> list[Any]:
+    """List who listens to a run: its own listeners, and those of every run of whose class it has none."""
+    own = options.get("listeners") or ()
+    if not EVERYWHERE:
+        return list(own)
+    kinds: set[type] = {type(listener) for listener in own}
+    return [*own, *(listener for listener in EVERYWHERE if type(listener) not in kinds)]
 
 
 def check_options(options: RunOptions) -> None:
@@ -80,6 +92,9 @@ def check_options(options: RunOptions) -> None:
     if options.get("channel_backend") == "redis" and options.get("store") is not None:
         raise ConfigError("channel_backend= says which store to make, and store= gives one: choose")
     _check_timeout(options.get("worker_timeout"))
+    block_warning: Any = options.get("block_warning")
+    if block_warning is not None:
+        require_number("block_warning", block_warning, exclusive=True)
     require_number("cancel_grace", options.get("cancel_grace", 10.0))
     for name, limit in (options.get("limits") or {}).items():
         _check_limit(name, limit)
@@ -88,6 +103,8 @@ def check_options(options: RunOptions) -> None:
     if durability not in DURABILITIES:
         message = f"durability is one of {', '.join(map(repr, DURABILITIES))}, not {durability!r}"
         raise ConfigError(message)
+    if not isinstance(options.get("progress", False), bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # untyped callers
+        raise ConfigError(f"progress is True or False, not {options.get('progress')!r}")
     run_id: Any = options.get("run_id")
     if run_id is not None and (not isinstance(run_id, str) or not run_id or not run_id.isprintable()):
         message = f"run_id is a printable, non-empty text, not {run_id!r}"
@@ -113,7 +130,7 @@ def check_child_options(inputs: Any, timeout: Any, others: Mapping[str, Any]) ->
     """
     for name in others:
         known = f"a child run takes {', '.join(CHILD_OPTIONS)}"
-        if name in RUN_WIDE or name in RunOptions.__annotations__:
+        if name in RunOptions.__annotations__:
             message = f"{name} belongs to the whole run, of which a child run is a part: give it to that run; {known}"
         else:
             message = f"a child run has no option {name!r}; {known}"
@@ -172,3 +189,8 @@ def _check_limit(name: Any, limit: Any) -> None:
         raise ConfigError(message)
     if not isinstance(limit, Rate):
         require_count(f"limits[{name!r}]", limit, least=1)
+
+
+def is_url(place: Any) -> bool:
+    """Say whether a place where runs are recorded is a Redis, told by its URL, and no directory."""
+    return isinstance(place, str) and place.startswith(_URLS)

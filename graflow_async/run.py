@@ -18,6 +18,7 @@ from ._runtime.scheduler import Scheduler
 from ._runtime.timers import LoopClock
 from .channel import Channel
 from .context.asking import check_event
+from .drawn import DrawnRun
 from .errors import (
     CheckpointWriteError,
     ConfigError,
@@ -27,32 +28,34 @@ from .errors import (
     note,
 )
 from .graph import Graph
-from .options import RunOptions, check_options
+from .options import RunOptions, check_options, listeners_of
 from .protocols import Clock
 from .services import Services
 from .store import KeyValueStore
 from .stores.memory import MemoryStore
+from .watching import Watching
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from types import TracebackType
 
     from ._runtime.history import History
-    from ._runtime.listeners import EventLog, Notifier, Span, Timeline
-    from .events import Event
+    from ._runtime.listeners import Notifier
     from .keeping import Keeper
 
 
 logger = logging.getLogger("graflow_async.run")
 listening = lazily("graflow_async._runtime.listeners")
 _events = lazily("graflow_async.events")
+_story = lazily("graflow_async.story")
 _history = lazily("graflow_async._runtime.history")
+_progress = lazily("graflow_async.progress")
 _redis_store = lazily("graflow_async.stores.redis")
 _keeping = lazily("graflow_async.keeping")
 _journaled = lazily("graflow_async.stores.journaled")
 
 
-class Run:
+class Run(Watching, DrawnRun):
     """One execution of a workflow: await it for its value, watch its events, cancel it.
 
     Attributes:
@@ -102,8 +105,9 @@ class Run:
         self._finish: Finish | None = None
         self._closing: asyncio.Task[None] | None = None
         self._services = Services(options, provided, None if keeper is None else keeper.home)
-        self._timeline: Timeline | None = listening.Timeline() if watched else None
-        self._log: EventLog | None = listening.EventLog(self.run_id) if watched else None
+        is_saved = keeper is not None and options.get("durability", "process") in ("process", "fsync")
+        self._story = _story.Story(safe_at=self._now if is_saved else None) if watched else None
+        self._log = listening.EventLog(self.run_id) if watched else None
         self._scheduler: Scheduler | None = None
         self._store: KeyValueStore | None = None
         self._notifier: Notifier | None = None
@@ -132,21 +136,6 @@ class Run:
     def channel(self) -> Channel:
         """The channel that all tasks share."""
         return self._services.link.channel(self._state.root)
-
-    def events(self) -> AsyncIterator[Event]:
-        """Go through the story of the run from its start until its end; any number of readers may do so.
-
-        Raises:
-            GraflowRuntimeError: the run was not opened with `wf.start()`.
-        """
-        if self._log is None:
-            message = "events() needs a handle: async with wf.start() as run"
-            raise GraflowRuntimeError(message)
-        return self._log.read()
-
-    def timeline(self) -> list[Span]:
-        """List when each attempt ran, in order of their starts."""
-        return list(self._timeline.spans) if self._timeline is not None else []
 
     def cancel(self, reason: str | None = None) -> None:
         """Cancel the run; awaiting it raises GraflowWorkflowCanceledError with the reason."""
@@ -218,10 +207,12 @@ class Run:
         loop = asyncio.get_running_loop()
         options = self._options
         clock = options.get("clock") or LoopClock(loop)
-        listeners = [*(options.get("listeners") or ()), *([self._log, self._timeline] if self._log else [])]
+        listeners = [*listeners_of(options), *([self._log, self._story] if self._log else [])]
+        if options.get("progress"):
+            listeners += _progress.views(self.name, self._state, self._services)
         notifier: Notifier | None = listening.Notifier(self.run_id, clock.time, listeners) if listeners else None
         self._notifier = notifier
-        store = options.get("store") or self._new_store()
+        store = options.get("store") or self._new_store(clock)
         keeper = self._keeper
         if keeper is None:
             scheduler = self._scheduler = self._services.open(self._state, clock, notifier, store)
@@ -246,8 +237,9 @@ class Run:
         options = self._options
         for key, value in (options.get("inputs") or {}).items():
             await self.channel.set(key, value)
+        self._watch_loop(scheduler.loop)
         if self._notifier is not None:
-            self._notifier.run_started()
+            self._notifier.run_started(self.name)
         timeout = options.get("timeout")
         if timeout is not None:
             self._timeout_timer = clock.call_later(timeout, self._too_late)
@@ -330,6 +322,7 @@ class Run:
         if self._timeout_timer is not None:
             self._timeout_timer.cancel()
         await scheduler.lanes.drained()
+        self._unwatch_loop()
         scheduler.close()
         stays = finish.kind == "paused" or isinstance(finish.error, CheckpointWriteError)
         await self._services.aclose(withdraw=not stays)
@@ -360,10 +353,10 @@ class Run:
 
     # -- parts ------------------------------------------------------------------------------------------------
 
-    def _new_store(self) -> KeyValueStore:
+    def _new_store(self, clock: Clock) -> KeyValueStore:
         """Make the store of the run's channels."""
         if self._options.get("channel_backend") != "redis":
-            return MemoryStore()
+            return MemoryStore(time=clock.monotonic)
         url, keys = self._options.get("redis_url"), self._options.get("secret_keys")
         made: KeyValueStore = _redis_store.RedisStore(url, secret_keys=keys)
         self._store = made

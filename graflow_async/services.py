@@ -17,16 +17,15 @@ from ._runtime.link import Link
 from ._runtime.ports import Notifier
 from ._runtime.scheduler import Scheduler
 from .context import TaskExecutionContext
-from .context.plain import idempotency_key
+from .coordinator import coordinator_for
 from .current import open_block, running
-from .distribution import coordinator_for
 from .executors.pools import ProcessExecutor
 from .options import RunOptions, executors_of
 from .protocols import Clock, Job
 from .store import KeyValueStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from contextvars import Context
 
     from ._runtime.desk import Desk
@@ -45,6 +44,7 @@ _handlers = lazily("graflow_async.handlers")
 _pausing = lazily("graflow_async._runtime.pausing")
 _pool = lazily("graflow_async.executors.threads")
 _recording = lazily("graflow_async._runtime.recording")
+_surrounded = lazily("graflow_async._runtime.surrounded")
 
 
 class Services:
@@ -108,7 +108,8 @@ class Services:
             new_desk=lambda: self._new_desk(clock, context),
         )
         context = _base_context()
-        bodies = Bodies(
+        surrounding = notifier.surrounding if notifier is not None else None
+        bodies: Bodies = (_surrounded.SurroundedBodies if surrounding else Bodies)(
             context=context,
             binders=link.binders,
             clock=clock,
@@ -136,7 +137,9 @@ class Services:
         scheduler.on_cancel = bodies.on_cancel = link.portals.close
         bodies.lanes, bodies.watch, bodies.completed = scheduler.lanes, scheduler.watch, scheduler.completed
         bodies.suspended = scheduler.suspended
-        bodies.on_start = notifier.started if notifier is not None else None
+        bodies.on_start = notifier.started if notifier is not None and notifier.is_detailed else None
+        if surrounding:
+            _surrounded.SurroundedBodies.surround_for(bodies, surrounding)
         link.check_graph(state.root.graph)
         return scheduler
 
@@ -206,24 +209,9 @@ class Services:
             pool = self._threads = cast("ThreadPool", _pool.ThreadPool())
         return pool
 
-    def _job_for(
-        self, instance: Instance, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Job:
+    def _job_for(self, instance: Instance, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job:
         """Make the job of a body that runs elsewhere."""
-        run_id = self.link.run_id
-        face: Any = self.context_for(instance)
-        return Job(
-            run_id,
-            instance.id,
-            instance.key,
-            func,
-            args,
-            kwargs,
-            attempt=instance.attempt,
-            turn=instance.turn,
-            idempotency_key=idempotency_key(run_id, instance),
-            home=Home(self.link, instance, face),
-        )
+        return Home(self.link, instance, self.context_for, args, kwargs)
 
 
 def _base_context() -> Context:

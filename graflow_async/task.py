@@ -338,6 +338,7 @@ class Mapped(Expression, Generic[R_co]):
             node: Task[Any, Any] = _new(Task)
             options: TaskOptions = {"inject_context": True, "description": self.task.definition.description}
             body = _over_upstream(self) if not self.iterables else _over_given(self)
+            vars(body)["mapped"] = self  # drawings show what is a map
             node.definition = Definition(self.task.given_id() or self.task.definition.id, body, options)
             node._id = self.task.given_id()  # pyright: ignore[reportPrivateUsage]  # same module
             node._is_method = False  # pyright: ignore[reportPrivateUsage]  # same module

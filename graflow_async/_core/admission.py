@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import MaxStepsExceededError
 from ..task import Task
-from .commands import Command, Resume, SetTimer
+from .commands import Command, Resume, SetTimer, Tell
 from .gate import Gate
 from .run_state import RunState
 from .state import Batch, Instance, Status
@@ -15,12 +15,22 @@ RUNNING, READY, RESUMING = Status.RUNNING, Status.READY, Status.RESUMING
 
 
 class Admission:
-    """Starts instances within the limits; commands are collected in `out`."""
+    """Starts instances within the limits; commands are collected in `out`.
+
+    Attributes:
+        observed: whether anybody wants to be told of what follows from facts.
+        noticed: whether somebody wants to be told of what is rare: failures, retries, cancellations, ended child runs.
+    """
 
     def __init__(self, state: RunState) -> None:
         """Work on `state`."""
         self.state = state
         self.out: list[Command] = []
+        self.observed = False
+        self.noticed = False
+        self._ended: tuple[list[Command], Instance] | None = None
+        self._giver: int | None = None
+        self._new: Batch | None = None
 
     def gates_for(self, task: Task[Any, Any], kind: str, bounds: tuple[Gate, ...] = ()) -> tuple[Gate, ...]:
         """List the gates that an instance of `task` passes."""
@@ -41,8 +51,16 @@ class Admission:
 
     def start(self, instance: Instance) -> None:
         """Start an attempt, as soon as its gates allow."""
+        if self.observed:
+            self.out.append(Tell("queued", instance.id, instance.scope, instance, self._cause()))
+        self.admit(instance)
+
+    def admit(self, instance: Instance, gate: Gate | None = None) -> None:
+        """Let an attempt begin if its gates allow; `gate` is the one at which it has waited."""
         if not instance.gates or self._acquire(instance):
             instance.status = RUNNING
+            if gate is not None and self.observed:
+                self._tell_admitted(instance, gate)
             self.out.append(instance)
         else:
             instance.status = READY
@@ -51,27 +69,35 @@ class Admission:
         """Start children that were released together: all at once without gates, else one after the other."""
         self.state.steps += len(batch.tasks)
         self.state.batches[batch.first] = batch
+        if self.observed:
+            self.out.append(Tell("batch", "", batch.scope, None, (batch, self._cause())))
         if not batch.gates:
             self.out.append(batch)
             return
         gate = batch.gates[0]
         gate.waiting.append(batch)
+        self._new = batch
         self.pump(gate)
+        self._new = None
 
     def release(self, instance: Instance) -> None:
         """Give the gates of an instance back and let the next ones in."""
         for gate in instance.gates:
             if gate.per is None:
                 gate.free += 1
+        self._giver = instance.key
         for gate in instance.gates:
             if gate.per is None:
                 self.pump(gate)
+        self._giver = None
 
-    def resume(self, instance: Instance) -> None:
+    def resume(self, instance: Instance, gate: Gate | None = None) -> None:
         """Let a parked instance go on, as soon as its gates allow; it goes before those that have not started."""
         instance.status = RESUMING
         if self._acquire(instance):
             instance.status = RUNNING
+            if gate is not None and self.observed:
+                self._tell_admitted(instance, gate)
             self.out.append(Resume(instance))
 
     def reopen(self, gate: Gate) -> None:
@@ -89,9 +115,9 @@ class Admission:
                 continue
             waiting.popleft()
             if head.status is READY:
-                self.start(head)
+                self.admit(head, gate)
             elif head.status is RESUMING:
-                self.resume(head)
+                self.resume(head, gate)
 
     def _pump_batch(self, gate: Gate, batch: Batch) -> None:
         """Take one child out of the batch at the head of a gate, or move the batch to the gate that holds it up."""
@@ -107,7 +133,7 @@ class Admission:
         instance = self.state.take(batch)
         if not batch.tasks:
             waiting.popleft()
-        self.start(instance)
+        self.admit(instance, None if batch is self._new else gate)
 
     def _acquire(self, instance: Instance) -> bool:
         """Take all gates, or queue at the first one that is shut."""
@@ -118,6 +144,8 @@ class Admission:
                     gate.waiting.appendleft(instance)
                 else:
                     gate.waiting.append(instance)
+                if self.observed:
+                    self.out.append(Tell("waiting", instance.id, instance.scope, instance, ("limit", gate.name)))
                 return False
         for gate in instance.gates:
             if gate.per is None:
@@ -128,6 +156,24 @@ class Admission:
                 self.state.timers[token] = gate
                 self.out.append(SetTimer(token, gate.per))
         return True
+
+    def told_end(self, kind: str, instance: Instance, data: Any = None) -> None:
+        """Tell that an attempt has ended as `kind`; whatever becomes ready by the same fact became so by this end."""
+        self._ended = (self.out, instance)
+        self.out.append(Tell(kind, instance.id, instance.scope, instance, data))
+
+    def told_closing(self, instance: Instance) -> None:
+        """Tell that a body has ended whose children have not."""
+        self.out.append(Tell("waiting", instance.id, instance.scope, instance, ("child", "")))
+
+    def _cause(self) -> int | None:
+        """Give the key of the instance whose end makes others ready just now."""
+        ended = self._ended
+        return ended[1].key if ended is not None and ended[0] is self.out else None
+
+    def _tell_admitted(self, instance: Instance, gate: Gate) -> None:
+        """Tell that an instance need not wait at a gate any more, and who has left it."""
+        self.out.append(Tell("resumed", instance.id, instance.scope, instance, ("limit", gate.name, self._giver)))
 
     def _ordinal(self) -> int:
         """Number a timer."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..errors import CycleLimitExceededError
 from ..task import Task
-from .commands import Deliver, Tell
+from .commands import Deliver
 from .endings import Endings
 from .state import (
     Awaited,
@@ -51,6 +51,8 @@ class Children(Endings):
                 self._release_tasks(instance, children)
         if not instance.open and not instance.doomed:
             self._after_children(instance)
+        elif self.observed and instance.open:
+            self.told_closing(instance)
 
     def _release_mixed(self, parent: Instance, children: list[Any]) -> None:
         """Make children of an instance in the order in which they were wished; plain tasks in a row go together."""
@@ -77,10 +79,8 @@ class Children(Endings):
             if stop.value is UNSET:
                 stop.value = value
         self._bury(instance, Status.DONE if stop.kind == "terminated" else Status.CANCELLED)
-        if self.observed:
-            self.out.append(
-                Tell("completed" if stop.kind == "terminated" else "cancelled", instance.id, scope, instance)
-            )
+        if self.noticed:
+            self.told_end("completed" if stop.kind == "terminated" else "cancelled", instance)
         self.stop(scope, stop)
         owner = instance.owner
         if isinstance(instance.then, Awaited):  # whoever awaits it is being cancelled, and waits for its end
@@ -115,7 +115,7 @@ class Children(Endings):
             return
         instance.scope.results[instance.id] = instance.value
         if self.observed:
-            self.out.append(Tell("iterated", instance.id, instance.scope, instance, instance.value))
+            self.told_end("iterated", instance, instance.value)
         instance.turn = turn + 1
         if instance.attempt != 1:
             instance.attempt = 1
@@ -126,7 +126,7 @@ class Children(Endings):
         instance.data = None if data is SAME else data
         instance.face = None
         state = self.state
-        if instance.gates or state.max_steps is not None:
+        if instance.gates or state.max_steps is not None or self.observed:
             self.begin(instance)
             return
         state.steps += 1

@@ -108,9 +108,12 @@ class Finish:
 
 
 class Tell:
-    """Tell listeners of something that follows from a fact; only asked for when somebody listens."""
+    """Tell listeners of something that follows from a fact; only asked for when somebody listens.
 
-    __slots__ = ("data", "instance", "kind", "name", "scope")
+    `at` is when it happened, if a shell holds it back until it is safe.
+    """
+
+    __slots__ = ("at", "data", "instance", "kind", "name", "scope")
 
     def __init__(self, kind: str, name: str, scope: Scope, instance: Instance | None = None, data: Any = None) -> None:
         """Keep what happened to whom."""
@@ -119,6 +122,7 @@ class Tell:
         self.scope = scope
         self.instance = instance
         self.data = data
+        self.at: float | None = None
 
 
 Command = Instance | Batch | Cancel | Resume | SetTimer | DropTimer | Publish | Expire | Reply | Deliver | Finish | Tell

@@ -41,7 +41,7 @@ class Endings(Walk):
         del self.state.live[instance.key]
         instance.status = DONE
         if self.observed:
-            self.out.append(Tell("completed", instance.id, scope, instance, value))
+            self.told_end("completed", instance, value)
         lap, owner = instance.lap, instance.owner
         if lap is not None:
             self.deliver_from(lap, instance.node, instance.id, value)
@@ -126,8 +126,8 @@ class Endings(Walk):
             delay = retry.delay(instance.attempt, f"{self.state.run_id}/{instance.key}/{instance.turn}")
             instance.attempt += 1
             instance.face = instance.named = None
-            if self.observed:
-                self.out.append(Tell("retrying", instance.id, instance.scope, instance, (error, delay)))
+            if self.noticed:
+                self.told_end("retrying", instance, (error, delay))
             if delay > 0:
                 instance.status = Status.BACKOFF
                 self.state.timers[instance.key] = instance
@@ -141,8 +141,8 @@ class Endings(Walk):
         """End an instance with its exception, for good."""
         self._bury(instance, Status.FAILED)
         scope, then, lap, owner = instance.scope, instance.then, instance.lap, instance.owner
-        if self.observed:
-            self.out.append(Tell("failed", instance.id, scope, instance, error))
+        if self.noticed:
+            self.told_end("failed", instance, error)
         if scope.stop is not None:
             scope.failures.setdefault(instance.id, error)
             if isinstance(then, Awaited):
@@ -272,8 +272,8 @@ class Endings(Walk):
     def end_cancelled(self, instance: Instance) -> None:
         """End an instance that was told to stop."""
         self._bury(instance, Status.CANCELLED)
-        if self.observed:
-            self.out.append(Tell("cancelled", instance.id, instance.scope, instance))
+        if self.noticed:
+            self.told_end("cancelled", instance)
         lap, then = instance.lap, instance.then
         if instance.scope.stop is None:
             if lap is not None:
@@ -289,6 +289,8 @@ class Endings(Walk):
         """Forget the children of a batch that have not started."""
         batch.dropped = True
         rest = len(batch.tasks) - batch.taken
+        if self.noticed:
+            self.out.append(Tell("dropped", "", batch.scope, None, (batch.tasks, batch.taken, batch.first)))
         self.state.batches.pop(batch.first, None)
         if batch.then is not None:
             for position in range(batch.taken, len(batch.tasks)):
@@ -332,7 +334,7 @@ class Endings(Walk):
             self.out.append(Finish(kind, value, error))
             return
         self.state.scopes.pop(scope.key, None)
-        if self.observed:
+        if self.noticed:
             self.out.append(Tell("run_" + kind, scope.name, scope, None, error if error is not None else value))
         if error is not None:
             self.fail_end(scope.then, error, scope.caller, scope.key)

@@ -11,17 +11,11 @@ from ..task import Task
 from .admission import Admission
 from .commands import Tell
 from .gate import Gate
-from .run_state import RunState
 from .state import FIRED, Activation, Judged, Lap, Owner, new_instance
 
 
 class Groups(Admission):
-    """Judges groups. `observed` says whether anybody wants to be told of what follows from facts."""
-
-    def __init__(self, state: RunState) -> None:
-        """Work on `state`."""
-        super().__init__(state)
-        self.observed = False
+    """Judges groups."""
 
     def activation(self, lap: Lap, number: int) -> Activation:
         """Give what is noted of a group's turn."""

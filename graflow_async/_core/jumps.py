@@ -8,7 +8,6 @@ from ..errors import InvalidTransitionError
 from ..graph import Graph
 from ..route import Route
 from .children import Children
-from .commands import Tell
 from .state import (
     FIRED,
     REACHED,
@@ -34,7 +33,7 @@ class Jumps(Children):
         scope.results[instance.id] = instance.value
         self._bury(instance, Status.DONE)
         if self.observed:
-            self.out.append(Tell("completed", instance.id, scope, instance, instance.value))
+            self.told_end("completed", instance, instance.value)
         carried = [(instance.id, instance.value)]
         if lap is not None and not self._groups_of(lap, instance.node):
             within = [

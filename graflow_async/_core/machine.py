@@ -134,6 +134,8 @@ class Machine(Questions):
         elif instance.open:
             instance.status = CLOSING
             instance.outcome = Outcome(value, wishes)
+            if self.observed:
+                self.told_closing(instance)
         elif wishes is None:
             self.finish(instance, value)
         else:
@@ -281,7 +283,7 @@ class Machine(Questions):
                 instance = taken
                 taken.status = Status.READY
             else:
-                self.start(taken)
+                self.admit(taken)
         return instance
 
     def _handle_dropped(self, event: HandleDropped) -> None:

@@ -31,6 +31,8 @@ class Questions(Jumps):
                 instance.steps = {}
             instance.steps[question.slot] = question
         state.asked[question.id] = question
+        if self.observed:
+            self.out.append(Tell("waiting", instance.id, instance.scope, instance, _wait_of(question)))
         if event.delay is not None:
             token = ("question", question.id)
             state.timers[token] = question
@@ -86,6 +88,15 @@ class Questions(Jumps):
             self.out.append(DropTimer(token))
         question.kind, question.value = kind, value
         instance = state.live.get(question.key)
-        if self.observed and question.about is not None and instance is not None:
-            self.out.append(Tell("answered", instance.id, instance.scope, instance, question))
+        if self.noticed and instance is not None:
+            if question.about is not None:
+                self.out.append(Tell("answered", instance.id, instance.scope, instance, question))
+            self.out.append(Tell("resumed", instance.id, instance.scope, instance, (*_wait_of(question), None)))
         self.out.append(Reply(question))
+
+
+def _wait_of(question: Question) -> tuple[str, str]:
+    """Say what somebody waits for who has asked a question."""
+    if question.topic is not None:
+        return "event", question.topic
+    return "person", str(question.slot) if question.is_named else question.id

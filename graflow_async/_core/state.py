@@ -206,6 +206,7 @@ class Instance:
         place: where in the run it stands, in words; only where the run itself is in another process.
         is_swept: everything under it was told to stop, too.
         doomed: it was told to stop.
+        around: opaque to the machine: what makes the block around the body of the present attempt, if there is one.
     """
 
     # No slots and no __init__: an instance is made per task, and `new_instance` is the fastest way in Python. What is
@@ -242,6 +243,7 @@ class Instance:
     laps = 0
     ordinal = 0
     place: str | None = None
+    around: Any = None
     named: dict[str, int] | None = None
 
     def name_child(self, child_id: str) -> int:

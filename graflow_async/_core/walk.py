@@ -120,7 +120,7 @@ class Walk(Groups):
         state.live[key] = instance
         if node.is_plain:
             gates = state.base
-            if not gates and delay is None and state.max_steps is None:  # nothing to ask for
+            if not gates and delay is None and state.max_steps is None and not self.observed:  # nothing to ask for
                 state.steps += 1
                 instance.status = RUNNING
                 self.out.append(instance)
@@ -137,6 +137,10 @@ class Walk(Groups):
     def begin_later(self, instance: Instance, delay: float) -> None:
         """Start an instance after `delay` seconds."""
         instance.status = Status.DELAYED
+        if self.observed:
+            self.out.append(
+                Tell("waiting", instance.id, instance.scope, instance, ("sleep", f"its delay of {delay} s"))
+            )
         self.state.timers[instance.key] = instance
         self.out.append(SetTimer(instance.key, delay))
         if instance.scope.stop is not None:

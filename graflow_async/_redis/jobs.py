@@ -12,6 +12,7 @@ Keys, all below one prefix with one hash tag (`graflow:{q~NAME}:`), all with a t
     wake         stream   an entry whenever a worker comes
     in:WORKER    stream   what drivers have for the jobs that a worker runs
     ev:RUN       stream   what a run's driver must hear, in order; each entry holds a batch
+    old:RUN      stream   what a driver of the run has heard that died since, and perhaps has not recorded
     own:RUN      hash     who drives the run: token, epoch, end of the lease
     dlq          stream   dead letters
 """
@@ -21,7 +22,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from .jobs_calls import PATIENCE, Calls
-from .jobs_data import Claim, DeadLetter, Delivery, Entry, Event, Job, QueueFullError, WorkerInfo
+from .jobs_data import Claim, DeadLetter, Delivery, Entry, Event, Job, WorkerInfo
 from .jobs_dead import DeadLetters
 from .jobs_driver import Driver
 from .jobs_heart import Heart, News
@@ -43,7 +44,6 @@ __all__ = [
     "Job",
     "JobQueue",
     "News",
-    "QueueFullError",
     "Worker",
     "WorkerInfo",
 ]
@@ -128,13 +128,15 @@ class JobQueue:
         """
         return await self._roll.workers()
 
-    async def wait_for_workers(self, within: float | None = None) -> list[WorkerInfo]:
+    async def wait_for_workers(
+        self, within: float | None = None, *, patience: float | None = PATIENCE
+    ) -> list[WorkerInfo]:
         """Wait until at least one worker is alive, and list those that are; an empty list after `within` seconds.
 
         Raises:
-            StoreUnavailableError: Redis does not answer.
+            StoreUnavailableError: Redis has not answered for `patience` seconds.
         """
-        return await self._roll.wait(within)
+        return await self._roll.wait(within, patience)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -1,10 +1,8 @@
-"""What goes in and out of the queue of jobs: plain values, and the two errors that only a queue has."""
+"""What goes in and out of the queue of jobs: plain values."""
 
 from __future__ import annotations
 
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
-
-from ..errors import StoreUnavailableError
 
 State: TypeAlias = Literal["queued", "running", "suspect", "done", "failed", "dead", "cancelled", "missing"]
 """Where a job stands; `suspect` was taken from a dead worker, `missing` means that Redis knows no such job."""
@@ -16,10 +14,6 @@ Fate: TypeAlias = Literal["ok", "already", "fenced", "gone"]
 """What became of a report: taken, taken before, refused because the claim was lost, or Redis knows no such job."""
 
 ENDED: Final = frozenset({"done", "failed", "dead", "cancelled"})
-
-
-class QueueFullError(StoreUnavailableError):
-    """Redis has no memory left for more jobs; those that are there can still be finished."""
 
 
 class Job(NamedTuple):

@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..errors import RunLockedError
+from ..worker_errors import QueueFullError
 from .jobs_calls import AT_ONCE, PATIENCE, Calls, batches
 from .jobs_data import Event, Job, State
 from .names import safe
@@ -23,6 +24,7 @@ KINDS: Final[dict[bytes, Any]] = {
     b"l": "lost",
     b"m": "message",
 }
+ENDED_AT_ONCE: Final = 500  # jobs that are forgotten by one script
 READ_AT_ONCE: Final = 32  # batches of events, of up to a megabyte each
 DEPARTED: Final = b"DEPOSED"
 FORGETTABLE: Final = frozenset({"done", "failed", "cancelled"})
@@ -61,7 +63,11 @@ class Driver:
         answer = await self._run("own", [self.run, self._token, int(self._lease * 1000), "own"], "owning the run")
         if answer[0] != b"OK":
             left = int(answer[2]) / 1000
-            raise RunLockedError(f"run {self.run} is driven by another process; its lease ends in {left:.1f} s")
+            raise RunLockedError(
+                f"run {self.run} is driven by another process; wait until it has ended, or stop it: if it was killed, "
+                f"its lease ends in {left:.1f} s",
+                left,
+            )
         self.epoch = int(answer[1])
         return self.epoch
 
@@ -101,7 +107,7 @@ class Driver:
         A job whose id Redis knows is left as it is, so sending again after a doubt is harmless.
 
         Raises:
-            QueueFullError: Redis has no memory left; jobs of an earlier batch may have gone in.
+            QueueFullError: Redis has no memory left; it says how many have gone in.
             RunLockedError: another process drives the run.
             StoreUnavailableError: Redis does not answer; some may have gone in.
         """
@@ -114,6 +120,9 @@ class Driver:
             self._sending.update(names)
             try:
                 answer = await self._run("enqueue", words, "sending jobs")
+            except QueueFullError as error:
+                error.taken = len(answers)
+                raise
             finally:
                 self._sending.difference_update(names)
             self._refuse_deposed(answer)
@@ -140,30 +149,31 @@ class Driver:
             left = 3600.0 if until is None else until - loop.time()
             rows = await self._calls.read(command, left, "reading events of jobs", self._patience)
             if rows:
-                return self._opened(rows)
+                events = _opened(rows)
+                self._heard.extend((event.id, event.job) for event in events if event.kind in FORGETTABLE)
+                return events
             if until is not None and loop.time() >= until:
                 return []
 
-    def _opened(self, rows: Sequence[tuple[bytes, list[Any]]]) -> list[Event]:
-        """Take the batches apart: each field is the head of an event, its value what goes with it."""
+    async def inherit(self) -> list[Event]:
+        """Remove the jobs of a process that drove the run before, and give what it has heard, or would have.
+
+        That stays where it is until `forget`, for whoever drives the run should this process die before it has recorded
+        it; so it may be old.
+
+        Raises:
+            RunLockedError: another process drives the run.
+            StoreUnavailableError: Redis does not answer.
+        """
+        left = 1
+        while left:
+            left = await self._run("inherit", [self.run, self.epoch], "taking the run over")
+            self._refuse_deposed(left)
         events: list[Event] = []
-        for number, fields in rows:
-            batch = number.decode()
-            for at in range(0, len(fields), 2):
-                kind, fence, tries, crashes, worker, job = fields[at].split(b" ", 5)
-                event = Event(
-                    batch,
-                    KINDS[kind],
-                    _text(job),
-                    int(fence),
-                    int(tries),
-                    int(crashes),
-                    worker.decode(),
-                    fields[at + 1],
-                )
-                events.append(event)
-                if event.kind in FORGETTABLE:
-                    self._heard.append((batch, event.job))
+        command = ["XREAD", "COUNT", READ_AT_ONCE, None, "STREAMS", f"{self._calls.prefix}old:{self.run}", "0"]
+        while rows := await self._calls.read(command, 0.0, "reading what a driver has left", self._patience):
+            events += _opened(rows)
+            command[-1] = events[-1].id
         return events
 
     async def ack(self, upto: str) -> None:
@@ -180,8 +190,8 @@ class Driver:
         ended = [job for job in self._ended if job not in self._sending]
         self._ended = [job for job in self._ended if job in self._sending]
         following = f"{limit[0]}-{limit[1] + 1}"
-        for start in range(0, max(1, len(ended)), AT_ONCE * 5):
-            words = [self.run, self.epoch, following, *map(_utf8, ended[start : start + AT_ONCE * 5])]
+        for start in range(0, max(1, len(ended)), ENDED_AT_ONCE):
+            words = [self.run, self.epoch, following, *map(_utf8, ended[start : start + ENDED_AT_ONCE])]
             self._refuse_deposed(await self._run("ack", words, "acknowledging events"))
 
     async def cancel(self, jobs: Iterable[str]) -> dict[str, State]:
@@ -264,6 +274,27 @@ class Driver:
         """
         if answer == DEPARTED:
             raise RunLockedError(f"run {self.run} is driven by another process now")
+
+
+def _opened(rows: Sequence[tuple[bytes, list[Any]]]) -> list[Event]:
+    """Take the batches apart: each field is the head of an event, its value what goes with it."""
+    events: list[Event] = []
+    for number, fields in rows:
+        batch = number.decode()
+        for at in range(0, len(fields), 2):
+            kind, fence, tries, crashes, worker, job = fields[at].split(b" ", 5)
+            event = Event(
+                batch,
+                KINDS[kind],
+                _text(job),
+                int(fence),
+                int(tries),
+                int(crashes),
+                worker.decode(),
+                fields[at + 1],
+            )
+            events.append(event)
+    return events
 
 
 def _utf8(job: str) -> bytes:

@@ -21,9 +21,9 @@ class Roll:
         Raises:
             StoreUnavailableError: Redis does not answer.
         """
-        return (await self._look())[1]
+        return (await self._look(PATIENCE))[1]
 
-    async def wait(self, within: float | None) -> list[WorkerInfo]:
+    async def wait(self, within: float | None, patience: float | None) -> list[WorkerInfo]:
         """Wait until at least one worker is alive; an empty list after `within` seconds.
 
         Raises:
@@ -32,14 +32,14 @@ class Roll:
         loop = asyncio.get_running_loop()
         until = None if within is None else loop.time() + within
         while True:
-            last, alive = await self._look()
+            last, alive = await self._look(patience)
             left = 3600.0 if until is None else until - loop.time()
             if alive or left <= 0:
                 return alive
             command = ["XREAD", "COUNT", 1, None, "STREAMS", self._calls.prefix + "wake", last]
-            await self._calls.read(command, left, "waiting for workers", PATIENCE)
+            await self._calls.read(command, left, "waiting for workers", patience)
 
-    async def _look(self) -> tuple[bytes, list[WorkerInfo]]:
+    async def _look(self, patience: float | None) -> tuple[bytes, list[WorkerInfo]]:
         """Give the id of the last coming, seen at the same instant as who is there."""
-        last, *rows = await self._calls.run("roll", [], "listing workers")
+        last, *rows = await self._calls.run("roll", [], "listing workers", patience)
         return last, [WorkerInfo(name.decode(), info, left / 1000) for name, left, info in rows]

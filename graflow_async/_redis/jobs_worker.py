@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LEASE: Final = 30.0  # seconds
+FEW: Final = 16  # claims that are looked through each time, where that spares a way to Redis and back
 TAKEN_AT_ONCE: Final = 250  # a script that begins so many takes two or three milliseconds
+# Seconds after which a job that was taken over from a dead worker has shown that it does not kill at once: a hundred
+# long jobs of a dead worker must not wait for each other for a lease each.
+CALM: Final = 1.0
 LETTERS: Final[dict[str, str]] = {"done": "d", "failed": "f"}
 DELIVERIES: Final[dict[bytes, Any]] = {b"m": "message", b"c": "cancel"}
 
@@ -57,6 +61,8 @@ class Worker:
         self._milliseconds = max(1, int(lease * 1000))
         # The nonce of a command whose answer may have been lost with claims in it: the next `fetch` asks for them.
         self._doubtful: bytes | None = None
+        # Jobs come one by one: nothing will be there before it has been waited for.
+        self._is_quiet = False
         self._reclaim_at = 0.0
         self._suspect: Claim | None = None
         self._calm_at = 0.0
@@ -87,13 +93,31 @@ class Worker:
         while True:
             if self.reclaim_in() <= 0 and (claim := await self.reclaim()) is not None:
                 return [claim]
-            claims = await self.fetch(count)
+            claims = [] if self._is_quiet and self._doubtful is None else await self.fetch(count)
             left = LONGEST_BLOCK if until is None else until - loop.time()
             if claims or left <= 0:
                 return claims
-            entries = await self.read(count, min(left, self.reclaim_in()))
-            if entries and (claims := await self.begin(entries)):
+            claims = await self._wait(count, min(left, self.reclaim_in()))
+            self._is_quiet = len(claims) == 1
+            if claims:
                 return claims
+
+    async def _wait(self, count: int, block: float) -> list[Claim]:
+        """Wait up to `block` seconds for jobs, and begin them."""
+        if len(self.held) < FEW:
+            return await self._wait_and_begin(count, block)
+        entries = await self.read(count, block)
+        return await self.begin(entries) if entries else []
+
+    async def _wait_and_begin(self, count: int, block: float) -> list[Claim]:
+        """Wait up to `block` seconds for jobs, and begin them on the spot; for a worker that holds few."""
+        self._doubtful = nonce = _nonce()
+        command = self._reading(count)
+        words = [self.id, nonce, self._milliseconds, min(count, TAKEN_AT_ONCE)]
+        answer = await self.calls.read_and_run(command, block, "begin", words, "waiting for jobs", self._patience)
+        if answer is None:  # whatever has been begun is found by the next `fetch`
+            return []
+        return self._begun(nonce, answer, {})
 
     async def fetch(self, count: int) -> list[Claim]:
         """Begin at most `count` jobs that are there, without waiting.
@@ -109,18 +133,7 @@ class Worker:
         Raises:
             StoreUnavailableError: Redis does not answer.
         """
-        command = [
-            "XREADGROUP",
-            "GROUP",
-            GROUP,
-            self.id,
-            "COUNT",
-            min(count, TAKEN_AT_ONCE),
-            None,
-            "STREAMS",
-            self.calls.stream,
-            ">",
-        ]
+        command = self._reading(count)
         before, troubled_at = self._doubtful, self.calls.troubled_at
         # A lost answer may have had jobs in it: only the next `fetch` can find them, so nothing is read again here.
         self._doubtful = before or _nonce()
@@ -142,10 +155,19 @@ class Worker:
         self._doubtful = nonce = doubtful or _nonce()
         at_most = min(count, TAKEN_AT_ONCE)
         words: list[Any] = [self.id, nonce, self._milliseconds, at_most, *(entry.id for entry in entries)]
-        left, rows = await self._run("begin", words, "beginning jobs", again=doubtful is not None)
+        answer = await self._run("begin", words, "beginning jobs", again=doubtful is not None)
+        return self._begun(nonce, answer, {entry.id: entry.payload for entry in entries})
+
+    def _reading(self, count: int) -> list[Any]:
+        """Give the words that wait for jobs."""
+        first = ["XREADGROUP", "GROUP", GROUP, self.id, "COUNT", min(count, TAKEN_AT_ONCE)]
+        return [*first, None, "STREAMS", self.calls.stream, ">"]
+
+    def _begun(self, nonce: bytes, answer: tuple[int, list[Any]], read: dict[Any, bytes]) -> list[Claim]:
+        """Take what a script has begun; payloads of what was `read` before are here already."""
+        left, rows = answer
         self._doubtful = None
         self._plan_reclaim(left)
-        read: dict[Any, bytes] = {entry.id: entry.payload for entry in entries}
         claims: list[Claim] = []
         for entry, ref, payload, *found in rows:
             claim = Claim(entry, ref, read.get(entry) or payload, nonce, found)
@@ -182,7 +204,7 @@ class Worker:
         for claim in claims:
             if claim.crashes:
                 self._suspect = claim
-                self._calm_at = asyncio.get_running_loop().time() + self.lease
+                self._calm_at = asyncio.get_running_loop().time() + min(CALM, self.lease / 10)
         return claims[0] if claims else None
 
     def _plan_reclaim(self, left: int) -> None:
@@ -216,7 +238,9 @@ class Worker:
         return await self._give_back(claims, 0, reason)
 
     async def crash(self, claims: Sequence[Claim], reason: str) -> list[Fate]:
-        """Give claims back because the child process that ran them died; after two deaths alone a job is dead.
+        """Give claims back because the child process that ran them died: a job is dead after two such deaths alone.
+
+        A whole worker that dies with a job that runs alone counts half as much.
 
         Raises:
             StoreUnavailableError: Redis does not answer.

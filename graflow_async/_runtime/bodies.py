@@ -16,14 +16,14 @@ from ..current import running
 from ..definition import PLAIN_KINDS, Definition
 from ..errors import ConfigError, GraflowRuntimeError
 from ..plan import Plan
-from ..protocols import Clock, Executor, Job
+from ..protocols import Clock, Executor, Job, Started
 from ..store import MISSING, KeyValueStore
 from .binding import Binder
 from .caching import cache_key
 from .ends import Upstream
 from .in_threads import CallingBack, InThreads, call_body
 from .isolation import as_coroutine, drive, first_step
-from .lanes import Lane
+from .lanes import AwaySeat, Lane
 from .ports import TaskContext
 from .recorded import Handle
 
@@ -48,7 +48,7 @@ class Bodies(InThreads):
         new_face: Callable[[Instance], TaskContext],
         context_for: Callable[[Instance], TaskContext],
         submit: Callable[[Event], None],
-        job_for: Callable[[Instance, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Job],
+        job_for: Callable[[Instance, tuple[Any, ...], dict[str, Any]], Job],
         run_id: str,
     ) -> None:
         """Take everything that running a body needs."""
@@ -68,6 +68,7 @@ class Bodies(InThreads):
         self._sends_coroutines = default_executor not in (None, "process")
         self._new_face = new_face
         self._job_for = job_for
+        self._call_back = self._called_back
 
     def begin(self, lane: Lane, instance: Instance) -> Awaitable[None] | None:
         """Run a body as far as it goes without suspending.
@@ -134,10 +135,38 @@ class Bodies(InThreads):
             return self._finish(lane, instance, rest)
         if self.on_start is not None:
             self.on_start(instance)
-        if instance.kind == "thread" and (given := self._given(instance)) is not None:
-            self._begin_in_thread(instance, given)
+        place = self._place_of(instance, definition)
+        start = getattr(self._executors.get(place), "start", None)
+        if (start is not None or place == "thread") and (given := self._given(instance)) is not None:
+            if start is not None:
+                self._begin_away(instance, start, given)
+            else:
+                self._begin_in_thread(instance, given)
             return None
         return self._finish(lane, instance, self._elsewhere(lane, instance, definition))
+
+    def _place_of(self, instance: Instance, definition: Definition) -> str:
+        """Say where a body runs: where its kind says, or with the run's executor if nobody has chosen."""
+        kind, default = instance.kind, self._default_executor
+        is_open = definition.executor == "auto" and kind in PLAIN_KINDS  # neither the task nor a group has chosen
+        if default is None or not is_open or (kind == "async" and not self._sends_coroutines):
+            return kind
+        return kind if instance.lap is not None and instance.lap.graph.table[instance.node].stays else default
+
+    def _begin_away(
+        self,
+        instance: Instance,
+        start: Callable[[Job, Callable[[Any, BaseException | None], None]], Started],
+        args: tuple[Any, ...],
+    ) -> None:
+        """Start a body whose arguments are there, with an executor that calls back; no lane waits for it."""
+        seat = AwaySeat(instance, self._call_back)
+        self.lanes.busy[instance.key] = seat
+        try:
+            seat.started = start(self._job_for(instance, args, {}), seat)
+        except Exception as error:  # noqa: BLE001  # what cannot be sent has failed
+            self.lanes.leave(seat, instance)
+            self._raised(seat, instance, error)
 
     @types.coroutine
     def _suspended(self, lane: Lane, instance: Instance, context: Context, future: Any) -> Generator[Any, Any, None]:
@@ -178,7 +207,7 @@ class Bodies(InThreads):
     async def _with_arguments(self, lane: Lane, instance: Instance, definition: Definition) -> Any:
         """Run an async body whose arguments have to be found first."""
         args, kwargs = await self._arguments(lane, instance)
-        func: Any = definition.func
+        func = self.function_of(instance)
 
         async def call() -> Any:
             return await self._drive(lane, instance, instance, func(*args, **kwargs), definition.timeout)
@@ -266,13 +295,9 @@ class Bodies(InThreads):
         self, lane: Lane, instance: Instance, definition: Definition, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Call a function where its kind says."""
-        func: Any = definition.func
+        func = self.function_of(instance)
         timeout = definition.timeout
-        kind = instance.kind
-        default = self._default_executor
-        is_open = definition.executor == "auto" and kind in PLAIN_KINDS  # neither the task nor a group has chosen
-        if default is not None and is_open and (kind != "async" or self._sends_coroutines):
-            kind = default
+        kind = self._place_of(instance, definition)
         if kind == "async":
             return await self._drive(lane, instance, instance, func(*args, **kwargs), timeout)
         if kind == "inline":
@@ -286,7 +311,7 @@ class Bodies(InThreads):
             if executor is None:
                 message = f"task {instance.id!r} asks for executor {kind!r}, which the run does not have"
                 raise ConfigError(message)
-            job = self._job_for(instance, func, args, kwargs)
+            job = self._job_for(instance, args, kwargs)
             if getattr(executor, "takes_context", False):
                 timeout = None  # whoever runs it counts from when it begins there
             return await self._drive(lane, instance, instance, executor.execute(job), timeout)

@@ -132,7 +132,8 @@ class ChildHandle(Handle[T]):
             waiter = self._scheduler.loop.create_future()
             self._waiters.append(waiter)
             try:
-                await (waiter if self._parent is None else self._scheduler.park(self._parent, waiter))
+                parent = self._parent
+                await (waiter if parent is None else self._scheduler.park(parent, waiter, "child", self._name))
             except asyncio.CancelledError:
                 self.cancel()
                 await self._ended()
@@ -157,7 +158,7 @@ class ChildHandle(Handle[T]):
         if not self._kind:
             waiter = self._scheduler.loop.create_future()
             self._waiters.append(waiter)
-            await self._scheduler.park(instance, waiter)
+            await self._scheduler.park(instance, waiter, "child", self._name)
 
     def __await__(self) -> Generator[Any, Any, T]:
         """Wait for the child's value."""
@@ -173,10 +174,13 @@ class MapCall:
 
     is_bulk = True
 
-    def __init__(self, scheduler: Scheduler, parent: Instance, *, return_exceptions: bool) -> None:
-        """Begin with no items."""
+    def __init__(
+        self, scheduler: Scheduler, parent: Instance, *, return_exceptions: bool, total: int | None = None
+    ) -> None:
+        """Begin with no items; there will be `total` if that is known."""
         self._scheduler = scheduler
-        self._parent = parent
+        self.parent = parent
+        self.total = total
         self._return_exceptions = return_exceptions
         self._change: asyncio.Future[None] | None = None
         self.results: list[Any] = []
@@ -213,12 +217,12 @@ class MapCall:
         self.results.extend([None] * len(items))
         self.pending += len(items)
         recorded = self._scheduler.recorded
-        if recorded is None or not recorded.knows(self._parent.key):
+        if recorded is None or not recorded.knows(self.parent.key):
             self._call(items, index)
             return
         for position, item in enumerate(items):  # called in an earlier life, perhaps
             child = item if isinstance(item, Child) else Child(*item)
-            found = recorded.claim(self._parent.key, *identity_of(child))
+            found = recorded.claim(self.parent.key, *identity_of(child))
             if found is None:
                 self._call([item], index + position)  # pyright: ignore[reportArgumentType]  # of the same kind as before
             else:
@@ -226,7 +230,7 @@ class MapCall:
                 found.give_to(self, index + position)
 
     def _call(self, items: Items, index: int) -> None:
-        key = self._parent.key
+        key = self.parent.key
         if items and items[0].__class__ is Child:
             event = Called(key, self, index, children=cast("list[Child]", items))
         else:

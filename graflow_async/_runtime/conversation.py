@@ -42,6 +42,8 @@ class Conversation:
         self._talk = Talk(instance.scope.graph, send, self._serve, self._broken)
         self.outcome: asyncio.Future[tuple[Any, Wishes | None]] = link.scheduler.loop.create_future()
         self._handles: dict[int, ChildHandle[Any] | ForwardedMap] = {}
+        self._awaited = 0
+        self._awaited_name = ""
         self._by_key: dict[int, ChildHandle[Any]] = {}
         self._failures: list[ChildHandle[Any]] = []
         self._requests: dict[int, asyncio.Task[Any]] = {}
@@ -274,6 +276,7 @@ class Conversation:
             decoder = self._talk.decoder
             decoder.children = self._by_key.__getitem__
             items: Any = decoder.tasks(rows) if rows is not None else [decoder.child(row) for row in children]
+            self._wait_for(items)
             if is_bulk:
                 self._map_of(number).start_at(first, items)
             else:
@@ -283,6 +286,26 @@ class Conversation:
                 self._map_of(number).refuse(first, len(rows if rows is not None else children), error)
             else:
                 self._deliver(number, 0, "error", error)
+
+    def _wait_for(self, items: list[Any]) -> None:
+        """Tell listeners that the body waits for children: it counts as waiting while any of them is open.
+
+        What runs elsewhere does not say when it really does.
+        """
+        notifier = self._link.notifier
+        if notifier is None:
+            return
+        if not self._awaited:
+            task = items[0].task if isinstance(items[0], Child) else items[0][0]
+            self._awaited_name = "" if task is None else task.definition.id
+            notifier.waiting(self._instance, "child", self._awaited_name)
+        self._awaited += len(items)
+
+    def _has_one_less(self) -> None:
+        """Count the end of a child; with the last one the body goes on."""
+        self._awaited -= 1
+        if not self._awaited and self._link.notifier is not None:
+            self._link.notifier.resumed(self._instance, "child", self._awaited_name)
 
     def _map_of(self, number: int) -> ForwardedMap:
         handle = self._handles.get(number)
@@ -306,6 +329,8 @@ class Conversation:
 
     def _deliver(self, number: int, index: int, kind: str, value: Any) -> None:
         """Pass the end of a child on; a value that cannot be sent is an error there."""
+        if self._awaited:
+            self._has_one_less()
         if kind != "error":
             try:
                 self._talk.tell("delivered", number, index, kind, value)

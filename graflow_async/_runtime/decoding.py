@@ -14,7 +14,7 @@ from .._lazy import lazily
 from ..checkpointer import Kind
 from ..definition import Definition
 from ..errors import CheckpointError, GraphChangedError, text_of
-from ..graph import Graph, Join, Node
+from ..graph import STAYS, Graph, Join, Node
 from ..task import Task, is_task
 from .encoding import NO_GRAPH, PLAIN, ROOT, Row
 
@@ -261,7 +261,8 @@ def graph_of(nodes: list[Row], edges: Row) -> Graph:
             join = Join(asked[0], asked[1])
             join.branches, join.members = asked[2], asked[3]
         node = Node(number, node_id, task, join)
-        node.groups, node.bounds, node.kind, node.is_plain = groups, bounds, kind, is_plain
+        node.groups, node.bounds, node.kind, node.is_plain = groups, bounds, kind.removesuffix(STAYS), is_plain
+        node.stays = kind.endswith(STAYS)
         table.append(node)
     successors, drawn, targets, forks, entries, starts_all = edges
     graph = Graph(table, [list(row) for row in successors], drawn, targets, forks, entries)

@@ -66,14 +66,14 @@ class FarScheduler:
         else:
             raise GraflowRuntimeError(f"a task that runs elsewhere cannot tell the run {type(event).__name__}")
 
-    async def park(self, instance: Instance, future: asyncio.Future[Any]) -> Any:
+    async def park(self, instance: Instance, future: asyncio.Future[Any], *_: str) -> Any:
         """Await something on behalf of the body; while it waits, it holds no slot of the run."""
         if not instance.gates or future.done():
             return await future
         async with self.parked(instance):
             return await future
 
-    def parked(self, instance: Instance) -> AbstractAsyncContextManager[None]:
+    def parked(self, instance: Instance, *_: str) -> AbstractAsyncContextManager[None]:
         """Hold no slot of the run on behalf of the body until the block has ended."""
         return FarParking(self._talk, self, instance)
 

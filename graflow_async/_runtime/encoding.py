@@ -17,7 +17,7 @@ from .._lazy import lazily
 from ..checkpointer import Kind
 from ..definition import Definition
 from ..errors import NotSerializableError
-from ..graph import Graph, Node
+from ..graph import STAYS, Graph, Node
 from ..task import Task, is_task
 from .recorded import Handle, RecordedHandle
 
@@ -295,7 +295,7 @@ def options_of(definition: Definition) -> dict[str, Any] | None:
 def _node_row(node: Node) -> Row:
     join = node.join
     asked = None if join is None else (join.policy, join.max_concurrency, join.branches, join.members)
-    return (node.id, asked, node.groups, node.bounds, node.kind, node.is_plain)
+    return (node.id, asked, node.groups, node.bounds, node.kind + STAYS * node.stays, node.is_plain)
 
 
 def _edges(graph: Graph) -> Row:

@@ -5,105 +5,149 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import pickle
+import types
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from time import monotonic
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from .._core.state import Instance, Status, new_instance
 from .._lazy import lazily
 from ..compose import Expression
-from ..current import open_block, running
+from ..current import running
 from ..errors import BindingError, GraflowRuntimeError, note
-from ..graph import Graph
-from ..plan import is_coroutine_callable
+from ..protocols import Job
 from .elsewhere import FarSteps
-from .far_link import FarLink, far_scope
+from .far_host import FarHost
+from .far_link import FarLink
 from .in_threads import call_body
-from .lanes import too_late
+from .isolation import as_coroutine
+from .lanes import Lane, too_late
 from .orders import CONTEXT, Order
-from .ports import TaskContext, ThreadPort
+from .ports import TaskContext
 from .scheduler import CANCEL_AGAIN_AT
-from .talk import Talk
+from .talk import PLAIN, SILENT, TALKED, Talk
+from .within import within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Generator
+    from contextvars import Context
 
 codec = lazily("graflow_async.codec")
 logger = logging.getLogger("graflow_async.run")
 
 
 class FarBody:
-    """One attempt of a body."""
+    """One attempt of a body.
+
+    Attributes:
+        instance: stands for it on this side.
+    """
+
+    __slots__ = (
+        "_broken", "_done", "_has_talked", "_has_timed_out", "_host", "_is_in_thread", "_is_over", "_lane", "_link",
+        "_on_link", "_order", "_patience", "_send", "_talk", "instance",
+    )  # fmt: skip
 
     def __init__(
         self,
         order: Order,
-        graph: Graph,
+        scope: Any,
         task: Any,
         send: Callable[[bytes], None],
-        threads: Callable[[], ThreadPort],
-        new_face: Callable[[FarLink, Instance], TaskContext],
-        where: str,
+        host: FarHost,
+        on_link: Callable[[FarLink, Instance], None] | None = None,
     ) -> None:
         """Make ready to run.
 
         Args:
             order: what is to run.
-            graph: what its context shows.
+            scope: what stands for its run on this side.
             task: its task.
             send: passes a message on to the run.
-            threads: gives the threads of this process.
-            new_face: makes the context of a body.
-            where: names this process, for notes on exceptions.
+            host: runs it.
+            on_link: is called with the link once there is one, before the body has it.
         """
+        self._on_link = on_link
         self._order = order
-        self._where = where
-        self._threads = threads
-        self.talk = Talk(graph, send, self._hear, self._break)
-        scope = far_scope(order.scope, graph, order.workflow)
-        kind = "async" if is_coroutine_callable(task.definition.func) else "thread"
-        instance = new_instance(order.key, task, order.task_id, scope, scope, None, kind)
+        self._send = send
+        self._host = host
+        scope.services = host
+        instance = new_instance(
+            host.next_key(), task, order.task_id, scope, scope, None, host.kind_of(task.definition), _gates(order)
+        )
         instance.status = Status.RUNNING
-        instance.gates = ("far",) if order.has_gates else ()  # type: ignore[assignment]  # only asked whether there are any
         instance.attempt, instance.turn, instance.place = order.attempt, order.turn, order.place
-        instance.steps = order.steps if order.has_memory else FarSteps(self.talk, order.steps)
+        instance.steps = order.steps
         self.instance: Instance = instance
-        self._new_face = new_face
+        self._talk: Talk | None = None
         self._link: FarLink | None = None
-        scope.services = self
-        self._task: asyncio.Task[Any] | None = None
-        self._is_in_thread = False
+        self._lane: Lane | None = None
+        self._done: Callable[[bytes], None] | None = None
+        self._has_talked = False
         self._has_timed_out = False
-        self._is_over: asyncio.Future[None] | None = None
+        self._is_in_thread = False
+        self._is_over = False
         self._patience: asyncio.TimerHandle | None = None
-        self._end: tuple[Any, BaseException | None] | None = None
         self._broken: BaseException | None = None
+
+    @property
+    def talk(self) -> Talk:
+        """The conversation with the run, made when somebody has something to say."""
+        if self._talk is None:
+            self._talk = Talk(self.instance.scope.graph, self._say, self._hear, self._break)
+        return self._talk
 
     @property
     def link(self) -> FarLink:
         """The run as the body sees it, made when somebody looks, on the loop's thread."""
         link = self._link
         if link is None:
-            order = self._order
+            stage, instance = self._order.stage, self.instance
+            if not stage.has_memory:
+                instance.steps = FarSteps(self.talk, instance.steps)
             link = self._link = FarLink(
                 self.talk,
-                order.run_id,
-                self.instance,
-                namespace=order.namespace,
-                gates=order.gates,
-                executors=order.executors,
-                provided={} if order.manager is None else {"prompt_manager": order.manager},
-                has_memory=order.has_memory,
-                threads=self._threads,
+                stage.run_id,
+                instance,
+                namespace=stage.namespace,
+                gates=stage.gates,
+                executors=stage.executors,
+                provided={} if stage.manager is None else {"prompt_manager": stage.manager},
+                has_memory=stage.has_memory,
+                threads=self._host.threads,
             )
+            if self._on_link is not None:
+                self._on_link(link, instance)
         return link
 
-    def context_for(self, instance: Instance) -> TaskContext:
+    def context(self) -> TaskContext:
         """Make the context of the body, once."""
-        if instance.face is None:
-            instance.face = self._new_face(self.link, instance)
-        return instance.face
+        if self.instance.face is None:
+            self.instance.face = self._host.new_face(self.link, self.instance)
+        return self.instance.face
+
+    def start(self, done: Callable[[bytes], None]) -> None:
+        """Run the body; `done` takes the message that says how it ended, with a mark in front.
+
+        One that does not end within the grace of the run once it was told to is left behind.
+        """
+        self._done = done
+        self._host.start(self)
+
+    async def run(self) -> bytes:
+        """Run the body, and give the message that says how it ended; a cancellation of the wait cancels the body."""
+        over: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.start(over.set_result)
+        while not over.done():
+            try:
+                await asyncio.wait([over])
+            except asyncio.CancelledError:
+                self.cancel()
+        return over.result()
 
     def cancel(self) -> None:
         """Make the body stop, unless it has ended."""
@@ -111,49 +155,117 @@ class FarBody:
             self.instance.doomed = True
             self._stop()
 
-    async def run(self) -> bytes:
-        """Run the body, and give the message that says how it ended.
+    # -- on a lane --------------------------------------------------------------------------------------------
 
-        One that does not end within the grace of the run once it was told to is left behind.
-        """
+    def begin(self, lane: Lane) -> Awaitable[None] | None:
+        """Run the body as far as it goes without suspending; gives the rest if it has not ended."""
         instance = self.instance
+        if instance.doomed or self._broken is not None:
+            self._ended(None, asyncio.CancelledError())
+            return None
+        running.set(instance)  # in the lane's context, of which the body gets a copy
+        try:
+            coro: Any = self._call()
+            if coro.__class__ is not CoroutineType:
+                coro = as_coroutine(coro)
+            context = copy_context()
+            future = context.run(lane.step, coro)
+        except BaseException as error:  # noqa: BLE001  # every end of a body is told to the run
+            lane.renew()
+            self._ended(None, error)
+            return None
+        if future is not lane.returned:
+            return self._suspended(lane, context, future)
+        self._ended(lane.returned.value, None)
+        return None
+
+    @types.coroutine
+    def _suspended(self, lane: Lane, context: Context, future: Any) -> Generator[Any, Any, None]:
+        """Drive a body that has suspended to its end."""
+        instance, lanes = self.instance, self._host.lanes
+        self._lane = lane
+        lanes.suspend(lane, instance)
         timeout = instance.task.definition.timeout
-        context = copy_context()
-        context.run(open_block.set, None)
-        context.run(running.set, instance)
-        instance.started_at = monotonic()
-        loop = asyncio.get_running_loop()
-        over = self._is_over = loop.create_future()
-        task = self._task = loop.create_task(self._call(), context=context)
-        task.add_done_callback(lambda _: None if over.done() else over.set_result(None))
-        if instance.doomed:
-            self._stop()
-        timer = None if timeout is None else loop.call_later(timeout, self._late)
+        timer = None if timeout is None else asyncio.get_running_loop().call_later(timeout, self._late)
+        failed, value = None, None
         try:
-            await over
-        except asyncio.CancelledError:  # of whoever runs it
-            over = self._is_over = loop.create_future()
-            task.add_done_callback(lambda _: None if over.done() else over.set_result(None))
-            self.cancel()
-            await over
-        finally:
-            if timer is not None:
-                timer.cancel()
-            if self._patience is not None:
-                self._patience.cancel()
-        value, error = self._end or (None, asyncio.CancelledError())
-        try:
-            return self._returned(value) if error is None else self._failed(error)
-        finally:
-            self._close()
+            while future is not lane.returned:
+                try:
+                    sent = yield future
+                except BaseException as error:  # noqa: BLE001  # whatever is thrown in belongs to the body
+                    future = context.run(lane.throw, error)
+                else:
+                    future = context.run(lane.step, sent)
+            value = lane.returned.value
+        except BaseException as error:  # noqa: BLE001  # every end of a body is told to the run
+            failed = error
+        if timer is not None:
+            timer.cancel()
+        if not lane.abandoned:
+            lanes.proceed(lane, instance)
+            self._ended(value, failed)
 
-    def _close(self) -> None:
-        """Let nothing of the body reach the run any more."""
-        instance = self.instance
-        self.talk.close(GraflowRuntimeError(f"task {instance.id!r} has ended"))
+    def watch(self) -> None:
+        """Keep an eye on the body, which was told to stop: cancel it again later, and then give it up."""
+        if self._patience is None:
+            grace = self._order.stage.grace
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(grace * CANCEL_AGAIN_AT, self._stop_again, grace)
+
+    def _stop(self) -> None:
+        """Cancel the body, if it has begun."""
         if self._link is not None:
-            self._link.portals.close(instance.key)
-            self._link.far.close()
+            self._link.portals.close(self.instance.key)
+        if self._lane is not None:
+            self._lane.cancel()
+            self.watch()
+
+    def _stop_again(self, grace: float) -> None:
+        if self._lane is not None:
+            self._lane.cancel()
+        self._patience = asyncio.get_running_loop().call_later(grace * (1 - CANCEL_AGAIN_AT), self._give_up)
+
+    def _give_up(self) -> None:
+        what = (
+            "its thread is left to run on" if self._is_in_thread else "it ignores its cancellation and is left behind"
+        )
+        grace = self._order.stage.grace
+        logger.warning("task %r did not end within cancel_grace=%s s: %s", self.instance.id, grace, what)
+        if self._lane is not None:
+            self._host.lanes.abandon(self._lane)
+        self._ended(None, asyncio.CancelledError())
+
+    def _late(self) -> None:
+        self._has_timed_out = True
+        if self._link is not None:
+            self._link.far.is_late = True
+        self._stop()
+
+    def _ended(self, value: Any, error: BaseException | None) -> None:
+        """Tell how the body has ended, and let nothing of it reach the run any more."""
+        if self._is_over:
+            return
+        self._is_over = True
+        if self._patience is not None:
+            self._patience.cancel()
+        instance = self.instance
+        try:
+            data = self._returned(value) if error is None else self._failed(error)
+        finally:
+            if self._talk is not None:
+                self._talk.close(GraflowRuntimeError(f"task {instance.id!r} has ended"))
+            if self._link is not None:
+                self._link.portals.close(instance.key)
+                self._link.far.close()
+            self._host.ended(self)
+        if self._done is not None:
+            self._done(data)
+
+    # -- what is said -----------------------------------------------------------------------------------------
+
+    def _say(self, data: bytes) -> None:
+        self._has_talked = True
+        self._send(data)
 
     def _hear(self, verb: str, number: int, args: tuple[Any, ...]) -> None:
         self.link.hear(verb, number, args)
@@ -163,60 +275,40 @@ class FarBody:
         self._broken = error
         self._stop()
 
-    def _late(self) -> None:
-        self._has_timed_out = True
-        if self._link is not None:
-            self._link.far.is_late = True
-        self._stop()
+    # -- the call ---------------------------------------------------------------------------------------------
 
-    def _stop(self) -> None:
-        """Cancel the body; later again, and then give it up."""
-        if self._link is not None:
-            self._link.portals.close(self.instance.key)
-        task = self._task
-        if task is None or task.done():
-            return
-        task.cancel()
-        if self._patience is None:
-            grace = self._order.grace
-            self._patience = task.get_loop().call_later(grace * CANCEL_AGAIN_AT, self._stop_again, grace)
+    def _call(self) -> Any:
+        """Call the function the way its kind asks for, and give what is to be awaited."""
+        instance, given = self.instance, self._order.given
+        definition = instance.task.definition
+        func: Any = definition.func
+        if given is None:
+            args, kwargs = instance.task.args, {}
+        else:
+            args = tuple(self._given(value) for value in given[0])
+            kwargs = {name: self._given(value) for name, value in given[1].items()}
+        around, is_async = self._order.around, instance.kind == "async"
+        apart = self._host.apart
+        if apart is not None and not is_async and not definition.is_flow and not definition.plan.wants_context:
+            instance.started_at = monotonic()
+            run_id = self._order.stage.run_id
+            return apart.execute(Job(run_id, instance.id, instance.key, func, args, kwargs, around=around))
+        if around is not None:
+            func = within(around, func, is_async=is_async)
+        return func(*args, **kwargs) if is_async else self._threaded(func, args, kwargs)
 
-    def _stop_again(self, grace: float) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self._patience = self._task.get_loop().call_later(grace * (1 - CANCEL_AGAIN_AT), self._give_up)
-
-    def _give_up(self) -> None:
-        what = (
-            "its thread is left to run on" if self._is_in_thread else "it ignores its cancellation and is left behind"
-        )
-        logger.warning("task %r did not end within cancel_grace=%s s: %s", self.instance.id, self._order.grace, what)
-        if self._is_over is not None and not self._is_over.done():
-            self._is_over.set_result(None)
-
-    async def _call(self) -> None:
-        """Call the function the way its kind asks for; nothing that it raises ends this process."""
-        try:
-            self._end = await self._value(), None
-        except BaseException as error:  # noqa: BLE001  # every end of a body is told to the run
-            self._end = None, error
-
-    async def _value(self) -> Any:
-        instance, order = self.instance, self._order
-        func: Any = instance.task.definition.func
-        args = tuple(self._given(value) for value in order.args)
-        kwargs = {name: self._given(value) for name, value in order.kwargs.items()}
-        if instance.kind == "async":
-            return await func(*args, **kwargs)
+    async def _threaded(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        instance = self.instance
         instance.calls_run = instance.task.definition.is_flow
-        self.context_for(instance)
+        instance.started_at = monotonic()
+        self.context()
         call: Any = partial(copy_context().run, call_body, instance, func, args, kwargs)
         value = await self._in_thread(call)
         return await value if inspect.isawaitable(value) and not isinstance(value, Expression) else value
 
     async def _in_thread(self, call: Callable[[], Any]) -> Any:
         """Wait for a thread: through a cancellation (it cannot be stopped), but not past a timeout."""
-        future = self._threads().submit(call)
+        future = self._host.threads().submit(call)
         self._is_in_thread = True
         try:
             while True:
@@ -234,7 +326,7 @@ class FarBody:
             self._is_in_thread = False
 
     def _given(self, value: Any) -> Any:
-        return self.context_for(self.instance) if value is CONTEXT else value
+        return self.context() if value is CONTEXT else value
 
     def _returned(self, value: Any) -> bytes:
         face = self.instance.face
@@ -243,11 +335,18 @@ class FarBody:
         if face is not None and face.failures and (failure := face.unawaited_failure()) is not None:
             return self._failed(failure)
         self.instance.status = Status.DONE
+        wishes = None if face is None else face.wishes
+        if self._host.is_plain and wishes is None and not self._has_talked:
+            with suppress(Exception):  # what plain pickle does not take needs more ado
+                return PLAIN + pickle.dumps(value, 5)
         try:
-            row = None if face is None or face.wishes is None else self.talk.encoder.wishes(face.wishes)
-            return self.talk.message("returned", (value, row), f"the result of task {self.instance.id!r}")
+            row = None if wishes is None else self.talk.encoder.wishes(wishes)
+            return self._last("returned", (value, row), f"the result of task {self.instance.id!r}")
         except Exception as error:  # noqa: BLE001  # of pickling: the task fails for it
             return self._failed(error, again=False)
+
+    def _last(self, verb: str, args: tuple[Any, ...], what: str) -> bytes:
+        return (TALKED if self._has_talked else SILENT) + self.talk.message(verb, args, what)
 
     def _failed(self, error: BaseException, *, again: bool = True) -> bytes:
         """Make the message of a body that raised."""
@@ -262,12 +361,17 @@ class FarBody:
             error = late
         elif isinstance(error, asyncio.CancelledError):
             if instance.doomed:
-                return self.talk.message("ended", (), "a cancelled task")
+                return self._last("ended", (), "a cancelled task")
             own = GraflowRuntimeError(
                 f"task {instance.id!r} cancelled its own asyncio task, or let somebody else's cancellation out"
             )
             own.__cause__ = error
             error = own
         again = again and not isinstance(error, BindingError)
-        note(error, f"graflow_async: it ran on {self._where}")
-        return self.talk.message("raised", (codec.dumps_error(error), again), "an exception")
+        note(error, f"graflow_async: it ran on {self._host.where}")
+        return self._last("raised", (codec.dumps_error(error), again), "an exception")
+
+
+def _gates(order: Order) -> Any:
+    """Give what stands for the slots that a body holds: it is only asked whether there are any."""
+    return ("far",) if order.has_gates else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._core.commands import Command, Deliver, DropTimer, Finish, SetTimer
 from .._core.events import (
@@ -21,9 +21,15 @@ from .._core.events import (
 from .._core.machine import Machine
 from .._core.run_state import RunState
 from .._core.state import Status
+from .._lazy import lazily
 from ..errors import CheckpointCorruptError, InvalidTransitionError
 from .limits import Limits, adjust
 from .recorded import Identity, Recorded, RecordedCall, RecordedChild, arguments_of, identity_of
+
+if TYPE_CHECKING:
+    from .told import Told
+
+_told = lazily("graflow_async._runtime.told")  # for its types
 
 BODY_FACTS = (Completed, Failed, Cancelled, Called, RunCalled, Parked, Unparked, Asked, Suspended)
 
@@ -38,6 +44,7 @@ class Fold:
         namespaces: key of a child run -> (number, namespace, what its workflow provides).
         begun: (key, turn) of bodies that have begun and must not begin twice.
         finish: how the run ended, if it has.
+        told: tells listeners what they would have heard, if there are any.
     """
 
     def __init__(self, state: RunState) -> None:
@@ -49,6 +56,7 @@ class Fold:
         self.namespaces: dict[int, tuple[int, str, Any]] = {}
         self.begun: set[tuple[int, int]] = set()
         self.finish: Finish | None = None
+        self.told: Told | None = None
 
     def tell(self, event: Event, at: float) -> None:
         """Work a fact in.
@@ -66,6 +74,8 @@ class Fold:
             self._body_ended(event.key)
         if isinstance(event, BODY_FACTS) and not self._make_room(event):
             return
+        if self.told is not None:
+            self.told.fact(event, self.state, at)
         try:
             commands = self.machine.apply(event)
         except InvalidTransitionError as error:
@@ -85,7 +95,7 @@ class Fold:
             taken = state.take(batch)
             self.machine.out = []
             if batch.gates:
-                self.machine.start(taken)
+                self.machine.admit(taken)
         instance = state.live.get(key)
         if instance is None:
             return True
@@ -102,6 +112,11 @@ class Fold:
             instance.status = Status.RUNNING
         return True
 
+    def tell_to(self, told: Told) -> None:
+        """Let listeners hear of everything from now on."""
+        self.told = told
+        self.machine.observed = self.machine.noticed = True
+
     def adjust(self, limits: Limits, at: float) -> None:
         """Let other limits count from now on."""
         machine = self.machine
@@ -112,6 +127,8 @@ class Fold:
 
     def _follow(self, commands: list[Command], at: float) -> None:
         """Do what a shell would have done that matters later."""
+        if self.told is not None:
+            self.told.follow(commands, at)
         for command in commands:
             if isinstance(command, Deliver):
                 command.handle.deliver(command.index, command.kind, command.value)
@@ -128,13 +145,15 @@ class Fold:
         if instance is not None:
             self.begun.add((key, instance.turn))
 
-    def step(self, key: int, name: Any, value: Any) -> None:
+    def step(self, key: int, name: Any, value: Any, at: float) -> None:
         """Note the value of a step, or the end of a sleep."""
         instance = self.state.live.get(key)
         if instance is not None:
             if instance.steps is None:
                 instance.steps = {}
             instance.steps[name] = value
+            if self.told is not None and name.__class__ is tuple and name[0] == "sleep":
+                self.told.slept(instance, at, value)
 
     def _body_ended(self, key: int) -> None:
         if self.recorded:

@@ -164,12 +164,14 @@ class History:
         elif kind == Kind.WRITE:
             self.writes.extend(self.decoder.loads(payload))
         elif kind == Kind.STEP:
-            _, _, writes, key, name, value = self.decoder.loads(payload)
+            _, at, writes, key, name, value = self.decoder.loads(payload)
             self.writes.extend(writes or ())
-            self.fold.step(key, name, value)
+            self.fold.step(key, name, value, at)
         elif kind == Kind.RESUMED:
             about = json.loads(payload)
             self.epoch = about["epoch"]
+            if self.fold.told is not None:
+                self.fold.told.went_on(self.state, self.at, about["at"])
             self.change_limits(Limits.from_json(about["limits"]), about["at"])
         elif kind == Kind.SNAPSHOT:
             self._go_on_from(payload)
@@ -286,7 +288,10 @@ class History:
     def _go_on_from(self, payload: bytes) -> None:
         """Take a snapshot in the place of everything before it."""
         taken = Snapshot(*self.decoder.loads(payload))
-        self.fold = Fold(taken.state)
+        told, self.fold = self.fold.told, Fold(taken.state)
+        if told is not None:
+            self.fold.tell_to(told)
+            told.put_together(taken.state, taken.at)
         self.fold.deadlines, self.fold.recorded = taken.deadlines, taken.recorded
         self.fold.namespaces, self.fold.begun = taken.namespaces, taken.begun
         self.reader.calls.update(taken.calls)

@@ -54,6 +54,10 @@ class InThreads(Ends):
         self.context_for = context_for
         self._awaitables: dict[int, tuple[Any, float]] = {}  # key -> what a function gave, and when its body began
 
+    def function_of(self, instance: Instance) -> Any:
+        """Give what to call for a body."""
+        return instance.task.definition.func
+
     def _begin_in_thread(self, instance: Instance, args: tuple[Any, ...]) -> None:
         """Start a body whose arguments are there; no lane waits for it."""
         seat = Seat()
@@ -62,8 +66,8 @@ class InThreads(Ends):
         definition = instance.task.definition
         instance.calls_run = definition.is_flow
         try:
-            call: Any = partial(self._context.copy().run, call_body, instance, definition.func, args, {})
-            self._threads().run(call, partial(self._thread_ended, seat, instance))
+            call: Any = partial(self._context.copy().run, call_body, instance, self.function_of(instance), args, {})
+            self._threads().run(call, partial(self._called_back, seat))
         except Exception as error:  # noqa: BLE001  # no further thread to be had: the body has failed
             self._raised(seat, instance, error)
             return
@@ -73,9 +77,9 @@ class InThreads(Ends):
             seat.timer = self._clock.call_later(timeout, partial(self._thread_late, seat, instance))
 
     def _given(self, instance: Instance) -> tuple[Any, ...] | None:
-        """Give the arguments of a body if it can begin in a thread at once; None if something is to be done before."""
+        """Give the arguments of a body if it can begin at once; None if something is to be done before."""
         definition = instance.task.definition
-        if self._default_executor is not None or definition.cache or instance.key in self._awaitables:
+        if definition.cache or instance.key in self._awaitables:
             return None
         args, kwargs = (instance.task.args, instance.task.kwargs) if instance.data is None else instance.data
         plan = definition.plan_now
@@ -83,9 +87,10 @@ class InThreads(Ends):
             return None
         return (self.context_for(instance), *args) if plan.context_first else args
 
-    def _thread_ended(self, seat: Seat, instance: Instance, value: Any, error: BaseException | None) -> None:
-        """Take the end of a body from the pool."""
-        if seat.abandoned:
+    def _called_back(self, seat: Seat, value: Any, error: BaseException | None) -> None:
+        """Take the end of a body from the pool, or from an executor that calls back."""
+        instance = seat.instance
+        if seat.abandoned or instance is None:
             return
         try:
             self._context.run(self._take_end, seat, instance, value, error)
@@ -100,7 +105,7 @@ class InThreads(Ends):
         lanes.leave(seat, instance)
         if error is not None:
             self._raised(seat, instance, error)
-        elif inspect.isawaitable(value) and not isinstance(value, Expression):
+        elif seat.in_thread and inspect.isawaitable(value) and not isinstance(value, Expression):
             self._awaitables[instance.key] = value, instance.started_at
             lanes.push(instance)
         else:
@@ -108,7 +113,8 @@ class InThreads(Ends):
         if not lanes.queue:
             return
         following: Any = lanes.queue[0]
-        if following.__class__ is Instance and following.kind == "thread" and not following.doomed:
+        is_open = self._default_executor is None and following.__class__ is Instance and following.kind == "thread"
+        if is_open and not following.doomed:
             args = self._given(following)
             if args is not None:
                 lanes.queue.popleft()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.state import Batch, Instance
 from ..errors import TaskTimeoutError
-from ..protocols import TimerHandle
+from ..protocols import Started, TimerHandle
 from .isolation import Returned, new_step
 
 if TYPE_CHECKING:
@@ -59,6 +59,41 @@ class Seat:
         if self.task is not None:
             self.cancels += 1
             self.task.cancel()
+
+    def let_go(self) -> None:
+        """Hear that the body has been abandoned."""
+
+
+class AwaySeat(Seat):
+    """Where a body is that an executor has started, which calls the seat when it has ended: no lane waits for it.
+
+    Attributes:
+        started: the job.
+    """
+
+    __slots__ = ("_ended", "started")
+
+    def __init__(self, instance: Instance, ended: Callable[[Seat, Any, BaseException | None], None]) -> None:
+        """Have no job yet; `ended` hears how it has ended."""
+        super().__init__()
+        self.instance = instance
+        self.started: Started | None = None
+        self._ended = ended
+
+    def __call__(self, value: Any, error: BaseException | None) -> None:
+        """Take the value of the body, or its exception."""
+        self._ended(self, value, error)
+
+    def cancel(self) -> None:
+        """Make the body stop; whoever runs it insists by itself."""
+        self.cancels += 1
+        if self.cancels == 1 and self.started is not None:
+            self.started.cancel()
+
+    def let_go(self) -> None:
+        """Tell the executor that nobody waits any more until the body has stopped."""
+        if self.started is not None:
+            self.started.cancel()
 
 
 class Lane(Seat):
@@ -181,6 +216,7 @@ class Lanes:
     def abandon(self, lane: Seat) -> None:
         """Stop waiting for a lane whose body will not end."""
         lane.abandoned = True
+        lane.let_go()
         if lane.timer is not None:
             lane.timer.cancel()
         if lane.instance is not None:
@@ -229,7 +265,8 @@ class Lanes:
         queue, take, begin, clock = self.queue, self._take, self._begin, monotonic
         task = lane.task
         now = clock()
-        until = now + TIME_SLICE
+        time_slice: float = getattr(self._loop, "time_slice", TIME_SLICE)  # real time must not decide a test's schedule
+        until = now + time_slice
         try:
             while queue:
                 work: Any = queue[0]
@@ -257,7 +294,7 @@ class Lanes:
                 if now > until and queue:
                     await asyncio.sleep(0)
                     now = clock()
-                    until = now + TIME_SLICE
+                    until = now + time_slice
         except Exception as error:  # noqa: BLE001  # a body's failure is a fact; what arrives here is our own
             self.crash(error)
         except asyncio.CancelledError:

@@ -181,8 +181,8 @@ class Link:
         pulls = maps.Pulls(mapped.task, mapped.iterables, mapped.fixed)
         bound = mapped.max_concurrency or (2**62 if pulls.is_sized else GENERATOR_WINDOW)
         room = [bound]
-        call = MapCall(self.scheduler, parent, return_exceptions=mapped.return_exceptions)
-        async with self.scheduler.parked(parent):
+        call = MapCall(self.scheduler, parent, return_exceptions=mapped.return_exceptions, total=pulls.size)
+        async with self.scheduler.parked(parent, "child", mapped.task.definition.id):
             await pulls.settle(parent)
             source: Any = pulls.achunks(count) if pulls.is_async else pulls.chunks(room, count)
             try:
@@ -305,7 +305,7 @@ class Link:
         timer = self.clock.call_later(seconds, lambda: None if future.done() else future.set_result(None))
         self.sleeping[instance.key] = self.sleeping.get(instance.key, 0) + 1
         try:
-            await self.scheduler.park(instance, future)
+            await self.scheduler.park(instance, future, "sleep")
         finally:
             timer.cancel()
             self.sleeping[instance.key] -= 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import sys
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -10,17 +11,23 @@ from typing import Any, NamedTuple
 from .._core.state import Instance, Scope
 from ..checkpointer import Kind
 from ..definition import Definition
-from ..errors import ConfigError, NotSerializableError
+from ..errors import ConfigError, NotSerializableError, SecurityError
 from ..graph import Graph
 from ..task import Task, is_task
 from .decoding import Decoder, make_task
 from .encoding import NO_GRAPH, ROOT, Row
+from .far_link import far_scope
 from .link import Link
+from .paths import above, path_below, path_to
 from .recorded import Handle
 from .talk import FarEncoder
+from .within import loaded
 
 WHOLE = -1  # kind of the piece of code that is the run's own graph
 MANAGER = -2  # of a prompt manager
+STAGE = -3  # of what orders have in common
+_NEEDED = struct.Struct(">sI")  # in front of an order: its mark, and how many pieces of code it needs
+_MARK = b"\x01"
 
 
 class Context:
@@ -36,24 +43,18 @@ class Context:
 CONTEXT = Context()
 
 
-class Order(NamedTuple):
-    """One attempt of a body.
+class Stage(NamedTuple):
+    """What all bodies of a run, or child run, have in common.
 
     Attributes:
-        run_id, workflow: of its run.
+        run_id, workflow: of the run.
         namespace: of the channels of that run, or child run.
-        scope: number of the child run that it belongs to, 0 for the run itself.
-        graph: number of that one's graph.
-        task: the task, as data.
-        task_id, key, attempt, turn: of the instance.
-        place: where in the run it stands, in words.
-        args, kwargs: what the function is called with.
-        steps: values of steps that were recorded in earlier attempts.
-        has_gates: whether it holds slots of the run's limits.
+        scope: number of the child run, 0 for the run itself.
+        graph: number of its graph.
         gates, executors: names of what the run has.
-        manager: number of its prompt manager, if it has one.
+        manager: the prompt manager, if it has one; its number while it travels.
         has_memory: whether the run keeps a journal.
-        grace: seconds that the body gets to end once it was told to.
+        grace: seconds that a body gets to end once it was told to.
     """
 
     run_id: str
@@ -61,16 +62,6 @@ class Order(NamedTuple):
     namespace: str
     scope: int
     graph: int
-    task: Any
-    task_id: str
-    key: int
-    attempt: int
-    turn: int
-    place: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    steps: dict[Any, Any] | None
-    has_gates: bool
     gates: list[str]
     executors: list[str]
     manager: Any
@@ -78,11 +69,38 @@ class Order(NamedTuple):
     grace: float
 
 
+class Order(NamedTuple):
+    """One attempt of a body.
+
+    Attributes:
+        stage: what it has in common with others.
+        task: the task, as data.
+        task_id, attempt, turn: of the instance.
+        place: where in the run it stands, in words.
+        given: args and kwargs that the function is called with; None if they are the task's.
+        steps: values of steps that were recorded in earlier attempts.
+        has_gates: whether it holds slots of the run's limits.
+        around: makes the block around the body, if there is one; pickled while it travels.
+    """
+
+    stage: Stage
+    task: Any
+    task_id: str
+    attempt: int
+    turn: int
+    place: str
+    given: tuple[tuple[Any, ...], dict[str, Any]] | None
+    steps: dict[Any, Any] | None
+    has_gates: bool
+    around: Any = None
+
+
 class OrderWriter:
     """Makes the orders of one run; what they speak of (code, graphs) is numbered once, and kept in `code`.
 
     Attributes:
         code: pickled (kind, payload) pairs, in order; the first is the run's own graph.
+        stages: places in `code` of what is no code.
     """
 
     def __init__(self, graph: Graph, grace: float = 10.0) -> None:
@@ -91,52 +109,83 @@ class OrderWriter:
         Raises:
             NotSerializableError: some code of it cannot be pickled.
         """
+        self.stages: set[int] = set()
         self.code: list[bytes] = [pickle.dumps((WHOLE, whole(graph)), 5)]
         self._encoder = FarEncoder(graph, {}, None, self._emit)
         self._grace = grace
+        self._stages: dict[int, tuple[int, int, int]] = {}  # scope -> number, how many gates and executors there were
+        self._stage_count = 0
+        self._owner: Instance | Scope | None = None
+        self._turn = 0
+        self._path = ""
         self._managers: dict[int, tuple[int, Any]] = {}
 
     def _emit(self, kind: int, payload: bytes) -> None:
         self.code.append(pickle.dumps((int(kind), payload), 5))
 
     def write(
-        self, link: Link, instance: Instance, place: str, face: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, link: Link, instance: Instance, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_bare: bool = False
     ) -> bytes:
-        """Make an order.
+        """Make an order; one that `is_bare` leaves out what is not the same for every process that makes it.
 
         Raises:
             NotSerializableError: an argument, or the task's code, cannot be pickled.
         """
-        encoder = self._encoder
-        if face is not None:
+        task = instance.task if not instance.awaits_arguments else _without_handles(instance)
+        given = None if args is task.args and not kwargs and not task.kwargs else (args, kwargs)
+        face = instance.face
+        if face is not None and given is not None:
             args = tuple(CONTEXT if value is face else value for value in args)
-            kwargs = {name: CONTEXT if value is face else value for name, value in kwargs.items()}
-        steps = {k: v for k, v in (instance.steps or {}).items() if not _is_question(k)} or None
-        scope = instance.scope
-        order = Order(
+            given = args, {name: CONTEXT if value is face else value for name, value in kwargs.items()}
+        steps = instance.steps and {k: v for k, v in instance.steps.items() if not _is_question(k)}
+        order = (
+            self._stage(link, instance.scope),
+            self._encoder.row(task),
+            instance.id,
+            instance.attempt,
+            instance.turn,
+            self._place(instance),
+            given,
+            steps or None,
+            bool(instance.gates),
+        )
+        if instance.around is not None and not is_bare:
+            order += (self._encoder.dumps(instance.around, f"what is around task {instance.id!r}"),)
+        body = self._encoder.dumps(order, f"what task {instance.id!r} is called with")
+        return _NEEDED.pack(_MARK, len(self.code)) + body
+
+    def _place(self, instance: Instance) -> str:
+        """Say where an instance stands; children of one body follow each other, and share the most of it."""
+        owner = above(instance)
+        turn = 0 if isinstance(owner, Scope) else owner.turn
+        if self._owner is not owner or self._turn != turn:
+            self._owner, self._turn, self._path = owner, turn, path_to(owner)
+        return path_below(self._path, instance)
+
+    def _stage(self, link: Link, scope: Scope) -> int:
+        """Give the number of what the bodies of a scope have in common; it is written when it has changed."""
+        gates = link.scheduler.state.gates
+        known = self._stages.get(scope.key)
+        if known is not None and known[1:] == (len(gates), len(link.executors)):
+            return known[0]
+        stage = Stage(
             link.run_id,
             scope.name,
             link.channel(scope).namespace,
             scope.key,
-            encoder.graph(scope.graph),
-            encoder.row(_without_handles(instance)),
-            instance.id,
-            instance.key,
-            instance.attempt,
-            instance.turn,
-            place,
-            args,
-            kwargs,
-            steps,
-            bool(instance.gates),
-            list(link.scheduler.state.gates),
+            self._encoder.graph(scope.graph),
+            list(gates),
             list(link.executors),
             self._manager(link, scope),
             link.memory is not None,
             self._grace,
         )
-        body = encoder.dumps(tuple(order), f"what task {instance.id!r} is called with")
-        return pickle.dumps((len(self.code), body), 5)
+        data = self._encoder.dumps(tuple(stage), "what tasks know of their run")
+        self.stages.add(len(self.code))
+        self._emit(STAGE, data)
+        number, self._stage_count = self._stage_count, self._stage_count + 1
+        self._stages[scope.key] = (number, len(gates), len(link.executors))
+        return number
 
     def _manager(self, link: Link, scope: Scope) -> int | None:
         """Give the number of what `ctx.prompt_manager` shows; with the first use it is written."""
@@ -237,6 +286,8 @@ class OrderReader:
         self._decoder: FarDecoder | None = None
         self._tasks: dict[tuple[Definition, str], list[Task[Any, Any]]] = {}
         self._managers: list[Any] = []
+        self._stages: list[Stage] = []
+        self._scopes: list[Any] = []
         self.known = 0
 
     def learn(self, records: list[bytes]) -> None:
@@ -251,6 +302,12 @@ class OrderReader:
                 self._decoder = FarDecoder(self._load_whole(payload), self._tasks)
             elif kind == MANAGER:
                 self._managers.append(self._decoder.loads(payload))
+            elif kind == STAGE:
+                stage = Stage(*self._decoder.loads(payload))
+                manager = None if stage.manager is None else self._managers[stage.manager]
+                graph = self._decoder.graph if stage.graph == ROOT else self._decoder.graph_by(stage.graph)
+                self._stages.append(stage._replace(manager=manager))
+                self._scopes.append(far_scope(stage.scope, graph, stage.workflow))
             else:
                 _learn(self._decoder, kind, payload)
             self.known += 1
@@ -261,8 +318,8 @@ class OrderReader:
             _learn(decoder, kind, payload)
         return decoder.graph_by(ROOT + 1)
 
-    def read(self, body: bytes) -> tuple[Order, Graph, Any]:
-        """Give an order, the graph that its body sees, and its task.
+    def read(self, body: bytes) -> tuple[Order, Any, Any]:
+        """Give an order, what stands for its run on this side, and its task.
 
         Raises:
             CheckpointError: something of it cannot be loaded here.
@@ -270,11 +327,11 @@ class OrderReader:
         decoder = self._decoder
         if decoder is None:
             raise NotSerializableError("an order came before the graph of its run")
-        order = Order(*decoder.loads(body))
-        if order.manager is not None:
-            order = order._replace(manager=self._managers[order.manager])
-        graph = decoder.graph if order.graph == ROOT else decoder.graph_by(order.graph)
-        return order, graph, decoder.task(order.task)
+        number, *rest = decoder.loads(body)
+        order = Order(self._stages[number], *rest)
+        if order.around is not None:
+            order = order._replace(around=loaded(decoder.loads, order.around, order.task_id))
+        return order, self._scopes[number], decoder.task(order.task)
 
 
 def whole(graph: Graph) -> bytes:
@@ -290,9 +347,15 @@ def whole(graph: Graph) -> bytes:
 
 
 def needs(order: bytes) -> tuple[int, bytes]:
-    """Give how many pieces of code an order needs, and the rest of it; only for bytes whose signature was checked."""
-    count, body = pickle.loads(order)
-    return count, body
+    """Give how many pieces of code an order needs, and the rest of it; only for bytes whose signature was checked.
+
+    Raises:
+        SecurityError: these bytes are no order.
+    """
+    if order[:1] != _MARK:
+        raise SecurityError("these bytes are no order; if they are signed, set GRAFLOW_SECRET_KEY here as well")
+    _, count = _NEEDED.unpack_from(order)
+    return count, order[_NEEDED.size :]
 
 
 def _learn(decoder: Decoder, kind: int, payload: bytes) -> None:

@@ -39,7 +39,7 @@ class Pausing(Scheduler):
         self._reason = reason
         self.perform_with(dict.fromkeys((Instance, Batch, Resume), _ignore))
         self.lanes.queue.clear()
-        self.clock.call_later(self._cancel_grace, self._stop)
+        self.clock.call_later(self.cancel_grace, self._stop)
         self.look_whether_quiet()
 
     def look_whether_quiet(self) -> None:

@@ -38,7 +38,14 @@ class TaskContext(Protocol):
 
 
 class Notifier(Protocol):
-    """Tells listeners what happens."""
+    """Tells listeners what happens; those that put blocks around bodies are `surrounding`."""
+
+    surrounding: list[Any]
+
+    @property
+    def is_detailed(self) -> bool:
+        """Whether anybody wants to know of every task, and not only of what is rare."""
+        ...
 
     def tell(self, command: Tell) -> None:
         """Make the event that the machine asks to tell, and send it."""
@@ -48,12 +55,32 @@ class Notifier(Protocol):
         """Tell that a body begins."""
         ...
 
+    def waiting(self, instance: Instance, wait: str, about: str) -> None:
+        """Tell that a body begins to wait."""
+        ...
+
+    def resumed(self, instance: Instance, wait: str, about: str) -> None:
+        """Tell that a body need not wait any more."""
+        ...
+
+    def blocked(self, instance: Instance | None, seconds: float, file: str, line: int, function: str) -> None:
+        """Tell that the loop was held."""
+        ...
+
     def emitted(self, instance: Instance, data: Any) -> None:
         """Tell what a task emits."""
         ...
 
     def progress(self, instance: Instance, done: float, total: float | None, message: str) -> None:
         """Tell how far a task is."""
+        ...
+
+    def no_workers(self, queue: str, waiting: int) -> None:
+        """Tell that nobody is there to run tasks."""
+        ...
+
+    def workers_back(self, queue: str, worker: str) -> None:
+        """Tell that somebody is there again."""
         ...
 
 

@@ -43,6 +43,7 @@ class Pulls:
             message = f"map over {task!r}: the iterables have lengths {lengths}; they must be equal"
             raise BindingError(message)
         self.is_sized = None not in sizes
+        self.size = max(known) if self.is_sized else None
         task.definition.plan.check(task.args + (None,) * len(self._arguments), self._keywords)
         repeated = [value for is_mapped, value in self._arguments if not is_mapped]
         self._awaits_all = has_handle((*task.args, *(self._keywords or {}).values(), *repeated))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._core.commands import Command, Finish, Resume
+from .._core.commands import Command, Finish, Resume, Tell
 from .._core.events import Asked, Called, Cancelled, CancelRequested, Completed, Event, Failed, RunCalled, Taken
 from .._core.machine import Machine
 from .._core.run_state import RunState
@@ -19,6 +19,9 @@ from .recorded import Recorded
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable, Mapping
+
+ENDED = frozenset({"completed", "failed", "cancelled", "retrying", "iterated"})
+"""What is told of an instance that has ended."""
 
 invariants = lazily("graflow_async._core.invariants")
 
@@ -196,13 +199,21 @@ class JournaledScheduler(Pausing):
         if self.is_pausing:
             self.look_whether_quiet()
         if self._releasing is not None:
-            self._held.extend(commands)
+            self._hold(commands)
         elif self.journal.push(self.lanes):
             for command in commands:
                 self._perform[command.__class__](command)
         elif commands:
-            self._held.extend(commands)
+            self._hold(commands)
             self._releasing = self.loop.create_task(self._release())
+
+    def _hold(self, commands: Iterable[Command]) -> None:
+        """Keep commands until what led to them is safe; only then listeners hear of ends, with the time of each."""
+        now = self.clock.time() if self.notifier is not None else None
+        for command in commands:
+            if isinstance(command, Tell) and command.kind in ENDED:
+                command.at = now
+            self._held.append(command)
 
     async def _release(self) -> None:
         """Carry held commands out as what led to them becomes safe: one flush for all that came meanwhile."""
@@ -223,7 +234,7 @@ class JournaledScheduler(Pausing):
         """End the run: it must not carry on unrecorded."""
         if not self.done.done():
             self.done.set_result(Finish("failed", None, error))
-        self.lanes.close()
+        self._give_up()
 
     def again(self, work: Instance | Batch) -> None:
         """Run what was under way when a recorded run stopped."""

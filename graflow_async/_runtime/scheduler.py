@@ -37,6 +37,7 @@ class Scheduler:
 
     Attributes:
         recorded: children that bodies had called in an earlier life of the run; None if there was none.
+        cancel_grace: seconds that a body gets to end once it was told to.
     """
 
     recorded: Recorded | None = None
@@ -56,7 +57,8 @@ class Scheduler:
         """Put machine, lanes and timers together."""
         self.state = state
         self.machine: Machine = self.new_machine(state, validate=validate)
-        self.machine.observed = notifier is not None
+        self.machine.observed = notifier is not None and notifier.is_detailed
+        self.machine.noticed = notifier is not None
         self._keeps_events = validate
         self.loop = loop
         self.clock = clock
@@ -67,7 +69,7 @@ class Scheduler:
         self.lanes = Lanes(loop, context, begin, self.watch, self.crash, self.forget, take)
         self._queue = self.lanes.queue
         self.timers = Timers(clock, lambda token: self.submit(TimerFired(token)))
-        self._cancel_grace = cancel_grace
+        self.cancel_grace = cancel_grace
         self._told: dict[int, tuple[Seat, float]] = {}
         self._patrol_handle: Any = None
         self._waits: dict[int, _Wait] = {}
@@ -106,6 +108,13 @@ class Scheduler:
         failure.__cause__ = error
         if not self.done.done():
             self.done.set_result(Finish("failed", None, failure))
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Let nothing begin any more and stop waiting for what has begun; threads that wait for the run are woken."""
+        for key, seat in list(self.lanes.busy.items()):
+            if seat.in_thread:
+                self.on_cancel(key)
         self.lanes.close()
 
     def perform_with(self, verbs: Mapping[type, Callable[[Any], None]]) -> None:
@@ -117,11 +126,14 @@ class Scheduler:
         del instance, error
         return False
 
-    async def park(self, instance: Instance, future: asyncio.Future[Any]) -> Any:
-        """Await something on behalf of a body; while it waits, the body holds no slot."""
-        if not instance.gates or future.done():
+    async def park(self, instance: Instance, future: asyncio.Future[Any], wait: str = "", about: str = "") -> Any:
+        """Await something on behalf of a body; while it waits, the body holds no slot.
+
+        `wait` is what listeners are told that it waits for, as in a `TaskWaiting` event; nothing if it is empty.
+        """
+        if (not instance.gates and (not wait or not self.machine.observed)) or future.done():
             return await future
-        async with self.parked(instance):
+        async with self.parked(instance, wait, about):
             return await future
 
     def completed(self, instance: Instance, value: Any, wishes: Wishes | None) -> None:
@@ -139,9 +151,9 @@ class Scheduler:
             self.crash(error)
             raise
 
-    def parked(self, instance: Instance) -> Parking:
+    def parked(self, instance: Instance, wait: str = "", about: str = "") -> Parking:
         """Hold no slot on behalf of a body; it has them again when the block has ended."""
-        return Parking(self, instance)
+        return Parking(self, instance, wait, about)
 
     def leave_slots(self, instance: Instance) -> _Wait | None:
         """Note that a body begins to wait; with its first wait it gives its slots back."""
@@ -227,7 +239,7 @@ class Scheduler:
             return
         self._told[key] = (lane, self.clock.monotonic())
         if self._patrol_handle is None:
-            self._patrol_handle = self.clock.call_later(self._cancel_grace * CANCEL_AGAIN_AT, self._patrol)
+            self._patrol_handle = self.clock.call_later(self.cancel_grace * CANCEL_AGAIN_AT, self._patrol)
 
     def _patrol(self) -> None:
         """Cancel those again whose grace is nearly over, and give up those whose grace is over.
@@ -235,7 +247,7 @@ class Scheduler:
         A body that waits for children has its grace once these have ended: they may be the ones that do not.
         """
         self._patrol_handle = None
-        now, grace = self.clock.monotonic(), self._cancel_grace
+        now, grace = self.clock.monotonic(), self.cancel_grace
         wake = now + grace
         for key, (lane, since) in list(self._told.items()):
             instance = self.state.live.get(key)
@@ -263,7 +275,7 @@ class Scheduler:
         if instance is None:
             return
         what = "its thread is left to run on" if lane.in_thread else "it ignores its cancellation and is left behind"
-        logger.warning("task %r did not end within cancel_grace=%s s: %s", instance.id, self._cancel_grace, what)
+        logger.warning("task %r did not end within cancel_grace=%s s: %s", instance.id, self.cancel_grace, what)
         self.lanes.abandon(lane)
         if lane.in_thread:
             lane.cancel()
@@ -284,22 +296,29 @@ class Scheduler:
 class Parking:
     """A block in which a body waits for somebody and holds no slot."""
 
-    __slots__ = ("_instance", "_scheduler", "_wait")
+    __slots__ = ("_about", "_instance", "_notifier", "_scheduler", "_slots", "_wait")
 
-    def __init__(self, scheduler: Scheduler, instance: Instance) -> None:
+    def __init__(self, scheduler: Scheduler, instance: Instance, wait: str, about: str) -> None:
         """Stand before the block."""
         self._scheduler = scheduler
         self._instance = instance
-        self._wait: _Wait | None = None
+        self._notifier = scheduler.notifier if wait and scheduler.machine.observed else None
+        self._wait = wait
+        self._about = about
+        self._slots: _Wait | None = None
 
     async def __aenter__(self) -> None:
         """Give the slots back."""
-        self._wait = self._scheduler.leave_slots(self._instance)
+        if self._notifier is not None:
+            self._notifier.waiting(self._instance, self._wait, self._about)
+        self._slots = self._scheduler.leave_slots(self._instance)
 
     async def __aexit__(self, *_: object) -> None:
         """Take them again before the body goes on."""
-        if self._wait is not None:
-            await self._scheduler.regain_slots(self._instance, self._wait)
+        if self._notifier is not None:
+            self._notifier.resumed(self._instance, self._wait, self._about)
+        if self._slots is not None:
+            await self._scheduler.regain_slots(self._instance, self._slots)
 
 
 class _Wait:

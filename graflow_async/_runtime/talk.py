@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 codec = lazily("graflow_async.codec")
 by_reference = lazily("graflow_async._runtime.pickling")
+SILENT = b"s"  # in front of how a body ended: it has said nothing before
+TALKED = b"t"
+PLAIN = b"p"  # in front of a pickled value: the body has returned it, and said nothing
 SEEN_AT_MOST = 8  # values that a body has read last, kept on both sides to be compared by identity
 
 

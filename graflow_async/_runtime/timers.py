@@ -17,12 +17,13 @@ class LoopClock:
     """Time as the event loop has it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read the clock of `loop`."""
+        """Read the clock of `loop`; one in virtual time has a wall clock, too: its method `wall_time`."""
         self._loop = loop
+        self._wall_time: Callable[[], float] = getattr(loop, "wall_time", time.time)
 
     def time(self) -> float:
         """Give the wall clock, in seconds since the epoch."""
-        return time.time()
+        return self._wall_time()
 
     def monotonic(self) -> float:
         """Give the loop's clock, in seconds."""

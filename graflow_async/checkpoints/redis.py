@@ -166,9 +166,11 @@ class RedisCheckpointer:
         if reply[0] == b"UNKNOWN":
             raise self._unknown(place.run_id)
         if reply[0] == b"HELD":
+            left = reply[2] / 1000
             raise RunLockedError(
                 f"run {place.run_id!r} is in use by {reply[1].decode('utf-8', 'replace')}; wait until it has ended, or "
-                f"stop it there: if it was killed, its lease ends in {reply[2] / 1000:.1f} s"
+                f"stop it there: if it was killed, its lease ends in {left:.1f} s",
+                left,
             )
         return token
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .._lazy import lazily
+from .._runtime.paths import path_of
 from ..channel import Channel
 from ..errors import ConfigError
 from ..policy import require_number
-from .plain import PlainContext, path_of
+from .plain import PlainContext
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..feedback import FeedbackResponse, FeedbackType
 
 answers = lazily("graflow_async.answers")
+dataclasses = lazily("dataclasses")  # slow to import
 drafts = lazily("graflow_async.drafts")
 feedback = lazily("graflow_async.feedback")  # for its types
 faults = lazily("graflow_async.feedback_errors")
@@ -166,7 +167,7 @@ class AskingContext(PlainContext):
             elif draft.default is None:
                 raise faults.FeedbackTimeoutError(asked.request_id, draft.timeout, question.id)
             else:
-                response = replace(
+                response = dataclasses.replace(
                     draft.default, request_id=asked.request_id, responded_at=asked.deadline, is_default=True
                 )
             if draft.model is not None:
@@ -175,7 +176,7 @@ class AskingContext(PlainContext):
                 except faults.InvalidAnswerError as error:
                     name = slot if isinstance(slot, str) else ""
                     more = {**asked.metadata, "refused": str(error)}
-                    draft.request = replace(asked, request_id=name, metadata=more)
+                    draft.request = dataclasses.replace(asked, request_id=name, metadata=more)
                     anew = True
                     continue
             if asked.channel_key is not None:

@@ -169,7 +169,7 @@ class TaskExecutionContext(AskingContext):
         for _ in waiting:
             if not ended:
                 wake[:] = [asyncio.get_running_loop().create_future()]
-                await self._link.scheduler.park(self._instance, wake[0])
+                await self._link.scheduler.park(self._instance, wake[0], "child", "the next of several")
             yield ended.popleft()
 
     async def run_workflow(

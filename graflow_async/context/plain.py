@@ -6,10 +6,11 @@ import logging
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from .._core.state import Instance, Scope
+from .._core.state import Instance
 from .._core.wishes import SAME, UNSET, Child, Stop, Wishes
 from .._runtime.calls import ChildHandle
 from .._runtime.link import Link, child_of
+from .._runtime.paths import idempotency_key
 from .._runtime.ports import Memory
 from ..builder import build_graph
 from ..compose import Expression
@@ -369,29 +370,3 @@ class PlainContext(Given):
             named[plan.parameters[0].name] = data
         plan.check((), kwargs)
         return (), named | kwargs
-
-
-def idempotency_key(run_id: str, instance: Instance) -> str:
-    """Make the key of one turn of an instance: the same for every attempt, and after a resumption."""
-    import hashlib  # slow to import, and few tasks ask for a key
-
-    return hashlib.sha256(f"{run_id}/{path_of(instance)}".encode()).hexdigest()[:32]
-
-
-def path_of(item: Instance) -> str:
-    """Say where a turn of an instance stands among all of a run, without numbers that depend on what else happened."""
-    if item.place is not None:
-        return item.place
-    parts: list[str] = []
-    current: Instance | Scope | None = item
-    while current is not None:
-        if isinstance(current, Scope):
-            if current.caller is not None:
-                parts.append(f"run {current.name!r} {current.about[0] if current.about else current.key}")
-            current = current.caller
-            continue
-        place = f"lap {current.lap.number}" if current.lap is not None else str(current.ordinal)
-        turn = "" if current is item else f" turn {current.turn}"
-        parts.append(f"{current.id!r} {place}{turn}")
-        current = current.parent if current.parent is not None else current.scope
-    return f"{'/'.join(reversed(parts))}/{item.turn}"

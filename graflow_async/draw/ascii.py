@@ -15,10 +15,11 @@ from ..graph import Graph
 from .block import BETWEEN, Block, Bundle, beside, bracketed, framed, joined, shelved
 from .layers import Link, arrange, axes, components, longest_path
 from .outline import TOP, Edge, Outline
-from .text import columns, printable, shorten
+from .text import TIMES, columns, printable, shorten
+from .view import View, view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 Joint = tuple[list[int], list[int]]  # places in a row, and in the next, each of which is joined with each
 
@@ -26,12 +27,13 @@ PAGE = 100  # columns
 NARROWEST = 40  # columns that a deeply nested group may take at least
 LONGEST = 40  # columns of an id
 NAMED = 12  # ids in a note; how many more there are is counted
+ASCII = str.maketrans({TIMES: "x", "µ": "u", "…": "..."})  # in words of ours
 PLAIN = re.compile(r"\w(?:[\w.\-]*\w)?")  # other ids are quoted, so that they cannot be taken for lines
 
 
-def to_ascii(graph: Graph) -> str:
+def to_ascii(graph: Graph | View) -> str:
     """Draw a graph as text of about 100 columns; no line ends with a space."""
-    outline = Outline(graph)
+    outline = Outline(view_of(graph))
     if not outline.ids:
         return "(no tasks)"
     page = _Page(outline)
@@ -53,9 +55,9 @@ class _Page:
         for edge in outline.edges:
             if edge.is_member:
                 self.also.setdefault(edge.target, []).append(edge.source)
-            elif edge.is_loop:
+            elif edge.is_loop and not (edge.source == edge.target and edge.source in outline.view.loops):
                 self.back.setdefault(edge.source, []).append(edge.target)
-            else:
+            elif edge.source != edge.target:
                 self.incoming.setdefault(edge.target, []).append(edge)
                 if edge.is_upward or not edge.is_direct:
                     self.told.add(edge)
@@ -81,13 +83,16 @@ class _Page:
     def block(self, node_id: str, limit: int) -> Block:
         """Set a task or a group with its notes."""
         before = [edge.source for edge in self.incoming.get(node_id, ()) if edge in self.told]
-        notes = [("<-", before), ("-> back to", self.back.get(node_id, []))]
+        notes = [("<-", self.names(before)), ("-> back to", self.names(self.back.get(node_id, ())))]
+        label = _shown(self.outline.look(node_id).label)
+        said = (self.outline.look(node_id).words, self.outline.view.loops.get(node_id, ""))
+        words = ", ".join(part for part in said if part).translate(ASCII)
+        label = f"{label}: {words}" if words else label
         if self.outline.is_group(node_id):
-            notes.append(("also", self.also.get(node_id, [])))
+            notes.append(("also", self.names(self.also.get(node_id, ()))))
             lines = [line for lead, ids in notes for line in _note(lead, ids, limit - 4)]
             content = self.contents[node_id].lines or ([] if lines else [f"({self.outline.note(node_id)})"])
-            return framed(_shown(node_id), [*lines, *content])
-        label = _shown(node_id)
+            return framed(label, [*lines, *content])
         width = columns(label)
         room = max(limit - width - 1, NARROWEST)
         lines = [line for lead, ids in notes for line in _note(lead, ids, room)]
@@ -97,6 +102,10 @@ class _Page:
             lines = ["  ".join(lines)]
         first, *rest = (" " + line for line in lines)
         return Block([label + first, *(" " * width + line for line in rest)], axis=(width - 1) // 2)
+
+    def names(self, ids: Iterable[str]) -> list[str]:
+        """Give the names of some tasks and groups, each once."""
+        return [_shown(self.outline.look(node_id).label) for node_id in dict.fromkeys(ids)]
 
 
 class _Part:
@@ -246,11 +255,10 @@ def _places(blocks: Sequence[Block], rows: Sequence[list[int]], links: Sequence[
     return {number: place - start for number, place in found.items()}
 
 
-def _note(lead: str, ids: Sequence[str], width: int) -> list[str]:
-    """Write a note about some ids, on as many lines as it takes."""
-    if not ids:
+def _note(lead: str, names: Sequence[str], width: int) -> list[str]:
+    """Write a note about some tasks, on as many lines as it takes."""
+    if not names:
         return []
-    names = [_shown(node_id) for node_id in dict.fromkeys(ids)]
     words = [f"{name}," for name in names[:NAMED]]
     if len(names) > NAMED:
         words.append(f"and {len(names) - NAMED} more")

@@ -11,7 +11,7 @@ from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING
 
-from .layers import Link, arrange, axes, components, longest_path
+from .layers import Link, arrange, axes, components, longest_path, lowered
 from .outline import TOP, Edge, Outline
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ GAP, WIDEST_GAP, SLOPE = 38.0, 96.0, 0.07  # between two rows: the farther edges
 LANE = 12.0  # from the axis of a box to where edges of another kind are attached
 STRAIGHT = 8.0  # how much more than at its ends an edge wants to be straight between its bends
 ASIDE = 0.001  # how much edges that lead up or only show membership want to be straight: the others come first
-LOOP = 34.0  # beside a box that leads to itself
 UNIFORM = 260.0  # parts in several rows are set in columns unless one is wider than this
 
 Size = tuple[float, float]
@@ -100,6 +99,7 @@ class Builder:
         container: str | None,
         frames: Mapping[str | None, Frame],
         size_of: Callable[[str], Size],
+        loop_width: Callable[[str], float],
         ports: Mapping[Port, str],
     ) -> None:
         """Take the children with their sizes, the edges at home here and the ports with the children they lead to."""
@@ -113,7 +113,7 @@ class Builder:
         for child in outline.children[container]:
             self.numbers[child] = len(self.items)
             size = frames[child].size if child in frames else size_of(child)
-            self.items.append(_Item(size, LOOP if child in loops else 0.0))
+            self.items.append(_Item(size, loop_width(child) if child in loops else 0.0))
         for port in ports:
             self.numbers[port] = len(self.items)
             self.items.append(_Item())
@@ -190,7 +190,7 @@ class Builder:
         upper = {self.numbers[port] for port in self.ports if port[1]}
         lower = {self.numbers[port] for port in self.ports if not port[1]}
         least = [1 if upper and number not in upper else 0 for number in part]
-        rows = longest_path(successors, least)
+        rows = lowered(longest_path(successors, least), successors)
         last = 1 + max(rows, default=-1)
         members: list[list[int]] = [[] for _ in range(last + 1)]
         for number, row in zip(part, rows, strict=True):

@@ -5,15 +5,17 @@ Nodes are numbers from 0, edges successor lists or pairs; no ids, no formats, no
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 SWEEPS = 8  # walks over the rows, each in both directions; further ones change little
+STARTS = ((False, False), (True, False), (False, True), (True, True))  # mirrored, and the first walk upwards
+SOME_EDGES = 400  # beyond this one beginning has to do
 MANY_EDGES = 4000  # beyond this no order is readable, and sorting takes long
 
 
@@ -72,6 +74,22 @@ def longest_path(successors: Sequence[Sequence[int]], least: Sequence[int]) -> l
     return rows
 
 
+def lowered(rows: Sequence[int], successors: Sequence[Sequence[int]]) -> list[int]:
+    """Move nodes of an acyclic graph down to what follows them where that shortens more edges than it lengthens.
+
+    What nothing leads to stays where it is: a picture begins with what begins.
+    """
+    entering = [0] * len(rows)
+    for row in successors:
+        for after in row:
+            entering[after] += 1
+    found = list(rows)
+    for number in reversed(downward_order(successors)):
+        if 0 < entering[number] < len(successors[number]):
+            found[number] = min(found[after] for after in successors[number]) - 1
+    return found
+
+
 def components(count: int, pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
     """Split the nodes into sets without an edge between them, each sorted, in order of their first."""
     leader = list(range(count))
@@ -116,25 +134,33 @@ class Link:
 
 
 def arrange(rows: list[list[int]], links: Sequence[Link]) -> list[list[int]]:
-    """Order each row so that few links cross: repeatedly by the mean place of the neighbours, the best is kept."""
+    """Order each row so that few links cross.
+
+    Rows are sorted by the mean place of the neighbours, downwards and upwards by turns, each time followed by swaps of
+    two that stand beside each other; that is tried from several beginnings, and the best order is kept.
+    """
     above: dict[int, list[int]] = {}
     below: dict[int, list[int]] = {}
     for link in links:
         below.setdefault(link.upper, []).append(link.lower)
         above.setdefault(link.lower, []).append(link.upper)
     best, fewest = rows, _crossings(rows, below)
-    rows = [list(row) for row in rows]
-    sweeps = SWEEPS if len(links) <= MANY_EDGES else 1
-    for _ in range(sweeps):
-        if not fewest:
-            break
-        for row, fixed in zip(rows[1:], rows, strict=False):
-            _by_mean(row, fixed, above)
-        for row, fixed in zip(rows[-2::-1], rows[:0:-1], strict=True):
-            _by_mean(row, fixed, below)
-        crossings = _crossings(rows, below)
-        if crossings < fewest:
-            best, fewest = [list(row) for row in rows], crossings
+    for is_mirrored, is_upward in STARTS if len(links) <= SOME_EDGES else STARTS[:1]:
+        order = [row[::-1] if is_mirrored else list(row) for row in rows]
+        for turn in range(2 * SWEEPS if len(links) <= MANY_EDGES else 2):
+            if not fewest:
+                return best
+            if is_upward == (turn % 2 == 0):
+                for row, fixed in zip(order[-2::-1], order[:0:-1], strict=True):
+                    _by_mean(row, fixed, below)
+            else:
+                for row, fixed in zip(order[1:], order, strict=False):
+                    _by_mean(row, fixed, above)
+            if len(links) <= MANY_EDGES:
+                _swap(order, above, below)
+            crossings = _crossings(order, below)
+            if crossings < fewest:
+                best, fewest = [list(row) for row in order], crossings
     return best
 
 
@@ -147,6 +173,36 @@ def _by_mean(row: list[int], fixed: list[int], neighbours: dict[int, list[int]])
         near = neighbours.get(node)
         keys[node] = sum(place[other] for other in near) / len(near) if near else index * stretch
     row.sort(key=keys.__getitem__)
+
+
+def _swap(rows: list[list[int]], above: Mapping[int, list[int]], below: Mapping[int, list[int]]) -> None:
+    """Swap neighbours in a row as long as fewer links cross for it."""
+    place = {node: index for row in rows for index, node in enumerate(row)}
+
+    def ends(node: int) -> tuple[list[int], list[int]]:
+        return sorted(map(place.__getitem__, above.get(node, ()))), sorted(map(place.__getitem__, below.get(node, ())))
+
+    for _ in range(SWEEPS):
+        swapped = False
+        for row in rows:
+            near = {node: ends(node) for node in row}
+            for index in range(len(row) - 1):
+                left, right = row[index], row[index + 1]
+                gain = sum(
+                    _passing(one, other) - _passing(other, one)
+                    for one, other in zip(near[left], near[right], strict=True)
+                )
+                if gain > 0:
+                    row[index], row[index + 1] = right, left
+                    place[left], place[right] = index + 1, index
+                    swapped = True
+        if not swapped:
+            break
+
+
+def _passing(left: Sequence[int], right: Sequence[int]) -> int:
+    """Count the links of a node that cross links of its neighbour to the right; both lists are sorted."""
+    return sum(bisect_left(right, end) for end in left)
 
 
 def _crossings(rows: list[list[int]], below: dict[int, list[int]]) -> int:

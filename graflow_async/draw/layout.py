@@ -54,13 +54,19 @@ class Picture:
         self.routes = routes
 
 
-def lay_out(outline: Outline, size_of: Callable[[str], Size], title_width: Callable[[str], float]) -> Picture:
+def lay_out(
+    outline: Outline,
+    size_of: Callable[[str], Size],
+    title_width: Callable[[str], float],
+    loop_width: Callable[[str], float],
+) -> Picture:
     """Lay out a graph.
 
     Args:
         outline: the graph as it is drawn.
         size_of: gives width and height of a task's box; of a group's, those of what it says where nothing is drawn.
         title_width: gives the least width of a group's box.
+        loop_width: gives the room beside a box that leads to itself.
     """
     ports = _ports(outline)
     frames: dict[str | None, Frame] = {}
@@ -69,7 +75,7 @@ def lay_out(outline: Outline, size_of: Callable[[str], Size], title_width: Calla
             width, height = size_of(container)
             frames[container] = Frame((max(width, title_width(container)), height + TITLE))
             continue
-        builder = Builder(outline, container, frames, size_of, ports.get(container, {}))
+        builder = Builder(outline, container, frames, size_of, loop_width, ports.get(container, {}))
         frames[container] = builder.build(title_width(container) if container is not None else 0.0)
     corners: dict[str | None, Corner] = {TOP: (0.0, 0.0)}
     boxes: list[Box] = []

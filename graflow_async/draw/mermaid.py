@@ -6,8 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from ..graph import Graph
-from .outline import TOP, Outline
+from .outline import TOP, Edge, Outline
+from .paint import STATES
 from .text import printable
+from .view import Look, View, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +24,9 @@ RESERVED = re.compile(
 INSIDE_WORDS = frozenset("_-./,")  # harmless between two letters, markdown elsewhere
 
 
-def to_mermaid(graph: Graph) -> str:
+def to_mermaid(graph: Graph | View) -> str:
     """Draw a graph as Mermaid text: nodes in subgraphs first, then the edges."""
-    outline = Outline(graph)
+    outline = Outline(view_of(graph))
     names = {node_id: _name(node_id, number) for node_id, number in outline.number.items()}
     lines = ["graph TD;", *_nodes(outline, names)]
     for edge in outline.edges:
@@ -32,9 +34,34 @@ def to_mermaid(graph: Graph) -> str:
         if source == target and outline.children.get(source):
             # A subgraph cannot be linked with itself.
             source, target = outline.last_of(source), outline.first_of(source)
-        arrow = "-.-" if edge.is_member else "-. loop .->" if edge.is_loop else "-->"
+        arrow = "-.-" if edge.is_member else "-->"
+        said = _said(edge, outline.view)
+        if said and not edge.is_member:
+            arrow = f"-. {said} .->"
         lines.append(f"    {names[source]} {arrow} {names[target]}")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_colours(outline, names)]) + "\n"
+
+
+def _said(edge: Edge, view: View) -> str:
+    """Give the words at an edge; "" for a plain one."""
+    if edge.source == edge.target and edge.source in view.loops:
+        return view.loops[edge.source].replace(",", "")
+    if (edge.source, edge.target) in view.jumps:
+        return "jump"
+    return "loop" if edge.is_loop else ""
+
+
+def _colours(outline: Outline, names: dict[str, str]) -> Iterator[str]:
+    """Colour what has a state."""
+    found: dict[str, list[str]] = {}
+    for node_id in outline.ids:
+        look = outline.look(node_id)
+        if look.state:
+            found.setdefault(look.state, []).append(names[node_id])
+    for state, those in found.items():
+        tone = STATES[state].light
+        yield f"    classDef is_{state} fill:{tone.fill},stroke:{tone.line},color:{tone.ink}"
+        yield f"    class {','.join(those)} is_{state}"
 
 
 def _nodes(outline: Outline, names: dict[str, str]) -> Iterator[str]:
@@ -45,9 +72,9 @@ def _nodes(outline: Outline, names: dict[str, str]) -> Iterator[str]:
         for node_id in stack[-1]:
             name = names[node_id]
             if not outline.is_group(node_id):
-                yield f'{indent}{name}["{_label(node_id)}"]'
+                yield f'{indent}{name}["{_text(outline.look(node_id))}"]'
                 continue
-            yield f'{indent}subgraph {name}["{_label(node_id)}"]'
+            yield f'{indent}subgraph {name}["{_text(outline.look(node_id))}"]'
             if not outline.children[node_id]:
                 # A subgraph without a node would be drawn as a task.
                 yield f'{indent}    n{outline.number[node_id]}e["{outline.note(node_id)}"]'
@@ -64,6 +91,11 @@ def _name(node_id: str, number: int) -> str:
     if PLAIN_ID.fullmatch(node_id) and not RESERVED.fullmatch(node_id):
         return node_id
     return f"n{number}"
+
+
+def _text(look: Look) -> str:
+    """Write what is said of a task or a group."""
+    return f"{_label(look.label)}<br/>{_label(look.words)}" if look.words else _label(look.label)
 
 
 def _label(text: str) -> str:

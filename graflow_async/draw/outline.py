@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..graph import Graph
 from .layers import back_edges, downward_order
+from .view import Branches, Look, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 TOP = None  # the container of what lies in no group
-Branches = tuple[tuple[str, ...], ...]
 
 
 class Edge:
@@ -54,6 +53,7 @@ class Outline:
     """The tree of containers of a graph and the edges between them.
 
     Attributes:
+        view: what is drawn.
         ids: every task and group, in order of appearance.
         number: id -> its place in that order.
         groups: group id -> the ids in each of its branches.
@@ -76,20 +76,22 @@ class Outline:
         "inner",
         "number",
         "path",
+        "view",
     )
 
-    def __init__(self, graph: Graph) -> None:
-        """Read a graph's drawn view."""
-        self.ids = graph.nodes
+    def __init__(self, view: View) -> None:
+        """Read a view."""
+        self.view = view
+        self.ids = view.nodes
         self.number = {node_id: number for number, node_id in enumerate(self.ids)}
-        self.groups: Mapping[str, Branches] = graph.groups
+        self.groups: Mapping[str, Branches] = view.groups
         homes = _homes(self.ids, self.groups)
         self.path = _paths(homes)
         self.children = _children(self.ids, self.groups, homes)
         innermost_first = sorted(self.groups, key=lambda group: -len(self.path[group]))
         self.containers: list[str | None] = [*innermost_first, TOP]
-        self._cycle_of = {member: number for number, cycle in enumerate(graph.cycles) for member in cycle}
-        self.edges = list(self._read_edges(graph.edges, homes))
+        self._cycle_of = {member: number for number, cycle in enumerate(view.cycles) for member in cycle}
+        self.edges = list(self._read_edges(view.edges, homes))
         self.inner: dict[str | None, list[Edge]] = {container: [] for container in self.containers}
         for edge in self.edges:
             self.inner[edge.home].append(edge)
@@ -101,6 +103,10 @@ class Outline:
     def is_group(self, node_id: str) -> bool:
         """Say whether an id is a group's."""
         return node_id in self.groups
+
+    def look(self, node_id: str) -> Look:
+        """Give what is said of a task or a group."""
+        return self.view.looks[node_id]
 
     def note(self, group: str) -> str:
         """Say why nothing is drawn in a group."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from .._redis.jobs_calls import Calls
 from .._redis.payloads import Payloads
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from .._runtime.orders import OrderWriter
 
 AT_ONCE = 200  # pieces in one command
 
@@ -31,24 +29,31 @@ class CodeOfRun:
         epoch: number of this process among those that have driven the run.
     """
 
-    def __init__(self, calls: Calls, run: str, payloads: Payloads, code: Sequence[bytes], patience: float) -> None:
-        """Send what is in `code`, a list that grows."""
+    def __init__(self, calls: Calls, run: str, payloads: Payloads, writer: OrderWriter, patience: float) -> None:
+        """Send what `writer` has in its code, a list that grows."""
         self.epoch = 0
         self._calls = calls
         self._client: Any = calls.client
         self._key = code_key(calls, run)
         self._payloads = payloads
-        self._code = code
+        self._code = writer.code
+        self._stages = writer.stages
         self._patience = patience
         self._sent = 0
         self._digested = 0
         self._digest = hashlib.blake2b(digest_size=16)
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether Redis has all code so far."""
+        return self._sent == len(self._code)
+
     def digest(self) -> bytes:
         """Give a digest of all code so far."""
         if self._digested < len(self._code):
-            for piece in self._code[self._digested :]:
-                self._digest.update(hashlib.blake2b(piece, digest_size=16).digest())
+            for number in range(self._digested, len(self._code)):
+                if number not in self._stages:
+                    self._digest.update(hashlib.blake2b(self._code[number], digest_size=16).digest())
             self._digested = len(self._code)
         return self._digest.digest()
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from .._redis.jobs import Driver, JobQueue
+from .._runtime.ports import Notifier
 from ..worker_errors import NoWorkersError
 from ._code_of_run import CodeOfRun
 from ._sent import Sent
@@ -14,6 +15,15 @@ from ._sent import Sent
 logger = logging.getLogger("graflow_async.redis")
 
 LOOKS = 3  # in a lease, for an outage that is over
+
+
+class Settings(NamedTuple):
+    """What RedisExecutor was told; see there."""
+
+    window: int
+    lease: float
+    patience: float
+    worker_timeout: float | None
 
 
 class Jobs(Protocol):
@@ -40,9 +50,8 @@ class Lookout:
         queue: JobQueue,
         driver: Driver,
         code: CodeOfRun,
-        *,
-        lease: float,
-        worker_timeout: float | None,
+        settings: Settings,
+        notifier: Notifier | None,
     ) -> None:
         """Look after `jobs`.
 
@@ -51,15 +60,16 @@ class Lookout:
             queue: theirs.
             driver: this process, as the queue sees it.
             code: the code of the run.
-            lease: seconds between two looks.
-            worker_timeout: seconds without workers after which jobs fail; None for never.
+            settings: how often to look, how long to wait.
+            notifier: hears of it when nobody is there; None without listeners.
         """
         self._jobs = jobs
         self._queue = queue
         self._driver = driver
         self._code = code
-        self._lease = lease
-        self._worker_timeout = worker_timeout
+        self._settings = settings
+        self._notifier = notifier
+        self._is_alone = False
 
     async def look_for_workers(self) -> None:
         """Say that nobody is there to do the work, and let it fail after `worker_timeout`.
@@ -67,27 +77,42 @@ class Lookout:
         Raises:
             StoreUnavailableError: Redis does not answer.
         """
-        queue, within = self._queue, self._worker_timeout
+        queue, within, patience = self._queue, self._settings.worker_timeout, self._settings.patience
         while True:
             await self._jobs.busy.wait()
-            alive = await queue.wait_for_workers(0)
+            alive = await queue.wait_for_workers(0, patience=patience)
+            if not self._jobs.sent:
+                continue
             if not alive:
-                logger.warning(
-                    "no worker of queue %r is alive, and tasks of run %s wait (%d); start one: "
-                    "python -m graflow_async.worker --queue %s",
-                    queue.name,
-                    self._driver.run,
-                    len(self._jobs.sent),
-                    queue.name,
-                )
-                alive = await queue.wait_for_workers(within)
-                if alive:
-                    logger.info("a worker of queue %r has come: %s", queue.name, alive[0].id)
-                else:
-                    self._jobs.fail(NoWorkersError(queue.name, within or 0.0), for_good=False)
-                    continue
+                self._tell_nobody()
+                alive = await queue.wait_for_workers(within, patience=patience)
+            if not alive:
+                self._jobs.fail(NoWorkersError(queue.name, within or 0.0), for_good=False)
+                continue
+            self._tell_somebody(alive[0].id)
             # Who is there now stays on the roll at least as long; those who live have lengthened it by then.
             await asyncio.sleep(max(worker.left for worker in alive))
+
+    def _tell_nobody(self) -> None:
+        """Tell that nobody is there: listeners once, the log whenever somebody begins to wait."""
+        name, waiting = self._queue.name, len(self._jobs.sent)
+        logger.warning(
+            "no worker of queue %r is alive, and tasks of run %s wait (%d); start one: "
+            "python -m graflow_async.worker --queue %s",
+            *(name, self._driver.run, waiting, name),
+        )
+        if not self._is_alone and self._notifier is not None:
+            self._notifier.no_workers(name, waiting)
+        self._is_alone = True
+
+    def _tell_somebody(self, worker: str) -> None:
+        """Tell that somebody is there, if nobody was."""
+        if not self._is_alone:
+            return
+        self._is_alone = False
+        logger.info("a worker of queue %r has come: %s", self._queue.name, worker)
+        if self._notifier is not None:
+            self._notifier.workers_back(self._queue.name, worker)
 
     async def look_for_losses(self) -> None:
         """After an outage, and every now and then, send those jobs again that Redis has forgotten.
@@ -99,7 +124,7 @@ class Lookout:
         calls = self._queue.calls
         looks, troubled_at = 0, calls.troubled_at
         while True:
-            await asyncio.sleep(self._lease / LOOKS)
+            await asyncio.sleep(self._settings.lease / LOOKS)
             looks += 1
             if looks % LOOKS and calls.troubled_at == troubled_at:
                 continue

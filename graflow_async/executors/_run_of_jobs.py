@@ -7,35 +7,30 @@ import contextvars
 import copy
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
+from .._core.wishes import Wishes
 from .._redis.jobs import Event, Job, JobQueue
 from .._runtime.orders import OrderWriter
-from ..context.plain import path_of
-from ..errors import GraflowError
+from ..errors import GraflowError, StoreUnavailableError
 from ..protocols import Job as TaskJob
-from ..worker_errors import PoisonTaskError
+from ..worker_errors import PoisonTaskError, QueueFullError
 from ._code_of_run import CodeOfRun
-from ._lookout import Lookout
+from ._fullness import Fullness
+from ._lookout import Lookout, Settings
 from ._ownership import take_over
-from ._sent import ANEW, SILENT, Sent, fingerprint, payloads_of
+from ._sent import ALONE, ANEW, Sent, Service, fingerprint, payloads_of
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
 logger = logging.getLogger("graflow_async.redis")
 
 TOLD_AT_ONCE = 256  # ended jobs that Redis is asked to forget together
 CLOSE_WITHIN = 10.0  # seconds
-
-
-class Settings(NamedTuple):
-    """What RedisExecutor was told; see there."""
-
-    window: int
-    lease: float
-    patience: float
-    worker_timeout: float | None
+REST = 1.0  # seconds, after Redis was away for longer than anybody waits
 
 
 class RunOfJobs:
@@ -57,14 +52,17 @@ class RunOfJobs:
         self._is_recorded = job.home.link.memory is not None
         self._driver = queue.driver(job.run_id, lease=settings.lease, patience=settings.patience)
         self._payloads = payloads_of(keyring, self._driver.run)
-        self._writer = OrderWriter(job.home.link.scheduler.state.root.graph)
-        self._code = CodeOfRun(queue.calls, self._driver.run, self._payloads, self._writer.code, settings.patience)
+        self._writer = OrderWriter(self._scheduler.state.root.graph, self._scheduler.cancel_grace)
+        self._code = CodeOfRun(queue.calls, self._driver.run, self._payloads, self._writer, settings.patience)
         self._waiting: dict[str, Sent] = {}
+        self._fullness = Fullness(settings.patience, self._flush_soon)
         self._in_window = 0
         self._messages: list[tuple[Sent, int, bytes]] = []
         self._cancelled: dict[str, None] = {}
         self._flushing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._after = "0"
         self._early: dict[str, bytes] = {}
         self._told: deque[tuple[str, list[str]]] = deque()
         self._told_count = 0
@@ -77,47 +75,53 @@ class RunOfJobs:
         """Whether the run has ended."""
         return self._scheduler.done.done()
 
-    async def execute(self, job: TaskJob) -> Any:
-        """Have a job done, and give its value."""
+    def start(self, job: TaskJob, done: Callable[[Any, BaseException | None], None]) -> Sent:
+        """Have a job done, and give its value to `done`."""
         if self._error is not None:
             raise copy.copy(self._error)
-        sent = self._new(job)
+        sent = self._new(job, done)
         self.sent[sent.id] = self._waiting[sent.id] = sent
         self.busy.set()
         self._flush_soon()
-        try:
-            value, job.home.face.wishes = await sent.outcome
-        except asyncio.CancelledError:
-            await self._stop(sent)
-            raise
-        finally:
-            self._forget(sent)
-            await sent.aclose()
-        return value
+        return sent
 
-    def _new(self, job: TaskJob) -> Sent:
+    def _new(self, job: TaskJob, done: Callable[[Any, BaseException | None], None]) -> Sent:
         order = self._order(job)
         name = f"{job.key}.{job.turn}.{job.attempt}"
         if self._is_recorded:
             # What an earlier process was told of a job of this name counts only if it was the very same.
-            name += "." + fingerprint(job, self._code.digest(), order)
-        return Sent(job, name, self._payloads.seal(order), self._tell)
+            name += "." + fingerprint(job, self._code.digest(), partial(self._order, job, is_bare=True))
+        return Sent(job, name, self._payloads.seal(order), self, done)
 
-    def _order(self, job: TaskJob) -> bytes:
+    def _order(self, job: TaskJob, *, is_bare: bool = False) -> bytes:
         home = job.home
-        return self._writer.write(home.link, home.instance, path_of(home.instance), home.face, job.args, job.kwargs)
+        return self._writer.write(home.link, home.instance, job.args, job.kwargs, is_bare=is_bare)
 
-    async def _stop(self, sent: Sent) -> None:
+    def stop(self, sent: Sent) -> None:
         """Have a job cancelled, and wait for its end; a second cancellation ends the wait."""
-        if self._waiting.pop(sent.id, None) is not None or sent.is_over or self._error is not None:
-            return
-        if sent.outcome.cancelled():
-            sent.await_again()
-        if not sent.outcome.done():
+        if self._waiting.pop(sent.id, None) is not None or sent.is_over or self._error is not None or sent.cancels > 1:
+            self._loop.call_soon(sent.end, asyncio.CancelledError(), context=contextvars.Context())
+        else:
             self._cancel(sent)
-            await asyncio.wait([sent.outcome])
-            if not sent.outcome.cancelled():
-                sent.outcome.exception()  # it was cancelled, whatever it says
+
+    def settled(self, sent: Sent, value: Any, wishes: Wishes | None, error: BaseException | None) -> None:
+        """Let a job end here, once nobody serves its body any more."""
+        if sent.is_settled:
+            return
+        sent.is_settled = True
+        self._forget(sent)
+        if wishes is not None:
+            sent.task.home.face.wishes = wishes
+        if sent.service is None:
+            sent.done(value, error)
+        else:
+            closing = self._own(self._close(sent, sent.service, value, error))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    async def _close(self, sent: Sent, service: Service, value: Any, error: BaseException | None) -> None:
+        await service.aclose()
+        sent.done(value, error)
 
     def _cancel(self, sent: Sent) -> None:
         self._cancelled[sent.id] = None
@@ -142,7 +146,8 @@ class RunOfJobs:
 
     # -- to Redis ---------------------------------------------------------------------------------------------
 
-    def _tell(self, sent: Sent, data: bytes) -> None:
+    def tell(self, sent: Sent, data: bytes) -> None:
+        """Pass on what is said to whoever runs a job."""
         self._messages.append((sent, sent.fence, self._payloads.seal(data)))
         self._flush_soon()
 
@@ -157,8 +162,12 @@ class RunOfJobs:
                 await asyncio.shield(self._ready)
             while self._error is None:
                 await self._send()
-                if not (self._messages or self._cancelled or (self._waiting and self._room() > 0)):
+                if self._fullness.is_full or not (
+                    self._messages or self._cancelled or (self._waiting and self._room() > 0)
+                ):
                     return
+        except StoreUnavailableError as error:
+            self.fail(error, for_good=False)
         except Exception as error:  # noqa: BLE001  # nobody awaits this task: the jobs have to hear of it
             self.fail(error)
         finally:
@@ -169,13 +178,19 @@ class RunOfJobs:
         jobs = self._next_jobs()
         messages, self._messages = self._messages, []
         cancelled, self._cancelled = self._cancelled, {}
-        if jobs or messages:
-            await self._code.send()
-        if jobs:
-            flags = str(self._driver.epoch).encode()
-            await self._driver.enqueue([Job(sent.id, sent.payload or b"", flags) for sent in jobs])
-            for sent in jobs:
-                sent.payload = None
+        try:
+            if jobs or messages:
+                await self._code.send()
+            if jobs:
+                flags = str(self._driver.epoch).encode()
+                await self._driver.enqueue([Job(sent.id, sent.payload or b"", flags) for sent in jobs])
+                self._fullness.taken()
+        except QueueFullError as error:
+            jobs = self._hold_back(jobs, error)
+        for sent in jobs:
+            sent.payload = None
+        if not self._code.is_sent:  # Redis is full, and messages may need it
+            self._messages, messages = [*messages, *self._messages], []
         if messages:
             await self._driver.tell([(sent.id, fence, data) for sent, fence, data in messages])
         if cancelled:
@@ -187,25 +202,34 @@ class RunOfJobs:
     def _next_jobs(self) -> list[Sent]:
         """Take jobs for which there is room; those that an earlier process has had done need no worker."""
         jobs: list[Sent] = []
-        while self._waiting and self._room() > 0:
-            name = next(iter(self._waiting))
+        for name in list(islice(self._waiting, max(0, self._room()))):
             sent = self._waiting.pop(name)
             early = self._early.pop(name, None)
             if early is not None:
                 sent.is_over = True
-                sent.take(early)
+                sent.take_end(early)
             else:
                 sent.is_sent = True
                 self._in_window += 1
                 jobs.append(sent)
         return jobs
 
+    def _hold_back(self, jobs: list[Sent], error: QueueFullError) -> list[Sent]:
+        """Keep jobs for which Redis has no room, and give those that it has taken."""
+        kept = {sent.id: sent for sent in jobs[error.taken :] if not sent.is_settled}
+        self._waiting = kept | self._waiting
+        for sent in kept.values():
+            sent.is_sent = False
+        self._in_window -= len(kept)
+        self._fullness.refused(error, is_alone=len(self.sent) == len(self._waiting))
+        return jobs[: error.taken]
+
     def _room(self) -> int:
-        return self._settings.window - self._in_window
+        return 0 if self._fullness.is_full else self._settings.window - self._in_window
 
     async def _acknowledge(self) -> None:
         """Let Redis forget what was told, once the tasks have ended for it."""
-        if self._told_count < TOLD_AT_ONCE:
+        if self._told_count < TOLD_AT_ONCE and not self._fullness.is_full:
             return
         upto = None
         while self._told:
@@ -222,7 +246,7 @@ class RunOfJobs:
         """Send jobs that Redis has forgotten, with what their tasks know by now."""
         for name in names:
             sent = self.sent.get(name)
-            if sent is None or not sent.is_sent or sent.outcome.done():
+            if sent is None or not sent.is_sent:
                 continue
             self._leave_window(sent)
             if sent.has_talked:
@@ -239,32 +263,31 @@ class RunOfJobs:
         """Become the driver of the run, and begin to listen."""
         for line in await self._queue.check():
             logger.info("redis: %s", line)
-        for event in await take_over(self._driver, self._settings.lease, is_recorded=self._is_recorded):
+        for event in await take_over(self._driver, is_recorded=self._is_recorded):
             data = self._payloads.unseal(event.data)
-            if data[:1] == SILENT:  # one that has talked has talked to a process that is no more
-                self._early[event.job] = data[1:]
+            if data[:1] in ALONE:  # one that has talked has talked to a process that is no more
+                self._early[event.job] = data
         self._code.epoch = self._driver.epoch
-        lookout = Lookout(
-            self,
-            self._queue,
-            self._driver,
-            self._code,
-            lease=self._settings.lease,
-            worker_timeout=self._settings.worker_timeout,
-        )
-        for work in (self._driver.keep(), self._listen(), lookout.look_for_workers(), lookout.look_for_losses()):
+        notifier = self._scheduler.notifier
+        lookout = Lookout(self, self._queue, self._driver, self._code, self._settings, notifier)
+        for work in (self._driver.keep, self._listen, lookout.look_for_workers, lookout.look_for_losses):
             self._own(self._guarded(work))
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except Exception as error:  # noqa: BLE001  # nobody awaits this task: the jobs have to hear of it
-            self.fail(error)
+    async def _guarded(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do something as long as the run lasts; while Redis is away for too long what is under way fails, no more."""
+        while True:
+            try:
+                await work()
+            except StoreUnavailableError as error:
+                self.fail(error, for_good=False)
+                await asyncio.sleep(REST)
+            except Exception as error:  # noqa: BLE001  # nobody awaits this task: the jobs have to hear of it
+                self.fail(error)
+                return
 
     async def _listen(self) -> None:
-        after = "0"
         while True:
-            events = await self._driver.events(after)
+            events = await self._driver.events(self._after)
             ended: dict[str, list[str]] = {}
             for event in events:
                 names = ended.setdefault(event.id, [])
@@ -274,7 +297,7 @@ class RunOfJobs:
                 sent = self.sent.get(event.job)
                 if sent is not None and event.fence >= sent.fence:
                     self._take(sent, event)
-            after = events[-1].id
+            self._after = events[-1].id
             self._told.extend(ended.items())
 
     def _take(self, sent: Sent, event: Event) -> None:
@@ -286,9 +309,9 @@ class RunOfJobs:
                     self._meet(sent, event.fence)
                 if kind == "done":
                     self._over(sent)
-                    sent.take(data[1:])
+                    sent.take_end(data)
                 elif data == ANEW:
-                    self._tell(sent, self._order(sent.task))
+                    self.tell(sent, self._order(sent.task))
                 else:
                     self._talks(sent)
                     sent.take(data)
@@ -337,10 +360,9 @@ class RunOfJobs:
             self._error = error
             logger.error("run %s has lost its workers: %s", self._driver.run, error)
         for sent in list(self.sent.values()):
-            if not sent.outcome.done():
-                alike = copy.copy(error)  # notes are put on it, for each task other ones
-                alike.__cause__ = error.__cause__
-                sent.end(alike)
+            alike = copy.copy(error)  # notes are put on it, for each task other ones
+            alike.__cause__ = error.__cause__
+            sent.end(alike)
 
     # -- the end ----------------------------------------------------------------------------------------------
 
@@ -354,12 +376,15 @@ class RunOfJobs:
     async def aclose(self) -> None:
         """Stop listening, and remove what is left of the run in Redis."""
         self._is_closed = True
+        self._fullness.close()
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=CLOSE_WITHIN)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for sent in list(self.sent.values()):
-            sent.outcome.cancel()
+            sent.end(asyncio.CancelledError())
         if self._driver.epoch == 0:
             return
         try:

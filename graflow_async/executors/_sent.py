@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import pickle
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
+from .._core.wishes import Wishes
 from .._redis.payloads import Payloads
 from .._runtime.calls import ChildHandle
 from .._runtime.conversation import Conversation
-from ..context.plain import path_of
+from .._runtime.paths import path_of
+from .._runtime.talk import PLAIN, SILENT
 from ..protocols import Job as TaskJob
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
 PURPOSE = "job"  # what jobs, their code and what is said about them are signed for
 ANEW = b"anew"  # a worker asks for the order: another one has begun this job before
-SILENT = b"s"  # in front of an outcome: the body has said nothing to its run
-TALKED = b"t"
+ALONE = (SILENT, PLAIN)
 
 
 def payloads_of(keyring: Any, run: str) -> Payloads:
@@ -28,15 +30,16 @@ def payloads_of(keyring: Any, run: str) -> Payloads:
     return Payloads(keyring, PURPOSE).bound_to(run)
 
 
-def fingerprint(task: TaskJob, code: bytes, order: bytes) -> str:
+def fingerprint(task: TaskJob, code: bytes, order: Callable[[], bytes]) -> str:
     """Give what tells a job from others of its name: the same in another process if it is the same there.
 
     Args:
         task: what is called.
         code: digest of the code of the run.
-        order: counts instead where an argument cannot be pickled without looking at which objects are one.
+        order: gives what counts instead where an argument cannot be pickled without looking at which objects are
+            one.
     """
-    face = task.home.face
+    face = task.home.instance.face
     args = tuple(None if value is face else value for value in task.args)
     kwargs = {name: None if value is face else value for name, value in task.kwargs.items()}
     func: Any = task.func
@@ -47,7 +50,7 @@ def fingerprint(task: TaskJob, code: bytes, order: bytes) -> str:
     try:
         pickler.dump((name, task.task_id, path_of(task.home.instance), args, kwargs, task.home.instance.steps))
     except Exception:  # noqa: BLE001  # cycles, functions, and whatever a user's object raises
-        return hashlib.blake2b(order, digest_size=6, key=code).hexdigest()
+        return hashlib.blake2b(order(), digest_size=6, key=code).hexdigest()
     return hashlib.blake2b(buffer.getvalue(), digest_size=6, key=code).hexdigest()
 
 
@@ -66,64 +69,102 @@ class Service(Conversation):
             await self._unpark()
 
 
+class Sender(Protocol):
+    """What sends jobs, as a job sees it."""
+
+    def tell(self, sent: Sent, data: bytes) -> None:
+        """Pass on what is said to whoever runs a job."""
+        ...
+
+    def stop(self, sent: Sent) -> None:
+        """Have a job cancelled."""
+        ...
+
+    def settled(self, sent: Sent, value: Any, wishes: Wishes | None, error: BaseException | None) -> None:
+        """Take the end of a job."""
+        ...
+
+
 class Sent:
     """A job that is under way.
 
     Attributes:
         id: of the job in the queue.
         task: what it comes from.
-        outcome: how it ends, whoever runs it.
+        done: takes its value, or its exception.
         payload: the order, signed; None once Redis has it.
         fence: the claim with which the conversation is; 0 before a worker has said something.
+        cancels: how often it was cancelled.
         is_sent: Redis has it.
         is_over: Redis has told its end.
+        is_settled: it has ended here.
         has_talked: the conversation has begun.
+        service: the run's side of the conversation, made when the body says more than its value.
     """
 
-    __slots__ = ("_service", "_tell", "fence", "has_talked", "id", "is_over", "is_sent", "outcome", "payload", "task")
+    __slots__ = (
+        "_sender", "cancels", "done", "fence", "has_talked", "id", "is_over", "is_sent", "is_settled", "payload",
+        "service", "task",
+    )  # fmt: skip
 
-    def __init__(self, task: TaskJob, name: str, payload: bytes, tell: Callable[[Sent, bytes], None]) -> None:
-        """Make ready to be sent; `tell` passes on what is said to whoever runs it."""
+    def __init__(
+        self,
+        task: TaskJob,
+        name: str,
+        payload: bytes,
+        sender: Sender,
+        done: Callable[[Any, BaseException | None], None],
+    ) -> None:
+        """Make ready to be sent by `sender`."""
         self.id = name
         self.task = task
+        self.done = done
         self.payload: bytes | None = payload
         self.fence = 0
+        self.cancels = 0
         self.is_sent = False
         self.is_over = False
+        self.is_settled = False
         self.has_talked = False
-        self.outcome: asyncio.Future[Any] = task.home.link.scheduler.loop.create_future()
-        self._tell = tell
-        self._service: Service | None = None
+        self.service: Service | None = None
+        self._sender = sender
+
+    def cancel(self) -> None:
+        """Have it cancelled; the second time nobody waits for its end."""
+        self.cancels += 1
+        self._sender.stop(self)
 
     def take(self, data: bytes) -> None:
-        """Take a message of whoever runs it; the conversation is made with the first, as most have one only."""
-        if self._service is None:
+        """Take a message of whoever runs it."""
+        service = self.service
+        if service is None:
             home = self.task.home
-            self._service = Service(home.link, home.instance, lambda data: self._tell(self, data))
-            self._service.outcome = self.outcome
-        self._service.take(data)
+            _ = home.face  # whoever serves a body needs its context
+            service = self.service = Service(home.link, home.instance, lambda data: self._sender.tell(self, data))
+            service.outcome.add_done_callback(partial(self._heard, service))
+        service.take(data)
+
+    def take_end(self, data: bytes) -> None:
+        """Take the last message, with its mark in front."""
+        if data[:1] == PLAIN:
+            self._sender.settled(self, pickle.loads(memoryview(data)[1:]), None, None)
+        else:
+            self.take(data[1:])
 
     def begin_anew(self) -> Service | None:
         """Begin another conversation, and give the old one, which is to be given up."""
-        old, self._service = self._service, None
+        old, self.service = self.service, None
         self.has_talked = False
-        if old is not None:
-            old.outcome = self.outcome.get_loop().create_future()
         return old
-
-    def await_again(self) -> None:
-        """Have an outcome again: whoever awaited it was cancelled, and it with them; how the body ends is to come."""
-        self.outcome = self.outcome.get_loop().create_future()
-        if self._service is not None:
-            self._service.outcome = self.outcome
-
-    async def aclose(self) -> None:
-        """End the conversation, if there is one."""
-        if self._service is not None:
-            await self._service.aclose()
 
     def end(self, error: BaseException) -> None:
         """Let it end with an exception."""
-        if not self.outcome.done():
-            self.outcome.set_exception(error)
-            self.outcome.exception()  # whoever has given it up does not ask
+        self._sender.settled(self, None, None, error)
+
+    def _heard(self, service: Service, outcome: asyncio.Future[tuple[Any, Wishes | None]]) -> None:
+        """Take the end that a conversation has come to, unless another one has begun."""
+        error = asyncio.CancelledError() if outcome.cancelled() else outcome.exception()
+        if service is not self.service:
+            return
+        value, wishes = (None, None) if error is not None else outcome.result()
+        self._sender.settled(self, value, wishes, error)

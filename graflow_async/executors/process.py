@@ -37,7 +37,7 @@ def _name(fn: Callable[..., Any]) -> str:
     return getattr(fn, "__qualname__", None) or type(fn).__qualname__
 
 
-def _place(fn: Callable[..., Any]) -> tuple[str, list[str]] | None:
+def place_of(fn: Callable[..., Any]) -> tuple[str, list[str]] | None:
     """Find the module-level object that wraps `fn` as its `func`, as a decorated task does.
 
     Such a function is no longer what its name stands for, so pickling would copy it together with all globals it uses:
@@ -61,7 +61,7 @@ def _pickled(fn: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, A
     Raises:
         NotSerializableError: the function or an argument cannot be pickled.
     """
-    place = _place(fn)
+    place = place_of(fn)
     try:
         return wire.dumps((None if place else fn, place, tuple(args), dict(kwargs)))
     except Exception as error:
@@ -253,8 +253,15 @@ class ProcessPool:
         self._working: set[asyncio.Future[Any]] = set()
         self._closed = False
 
-    async def run(self, fn: Callable[..., T], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> T:
-        """Call `fn(*args, **kwargs)` in a child process and give its value.
+    async def run(
+        self,
+        fn: Callable[..., T],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        on_begin: Callable[[], None] | None = None,
+    ) -> T:
+        """Call `fn(*args, **kwargs)` in a child process and give its value; `on_begin` hears that one is free for it.
 
         An exception of the call is raised here with the remote traceback as a note. When the awaiting task is
         cancelled, the child is killed and reaped.
@@ -266,6 +273,8 @@ class ProcessPool:
             OSError: no process could be started.
         """
         child = await self._acquire()
+        if on_begin is not None:
+            on_begin()
         try:
             future = self._occupy(child, partial(child.call, fn, args, kwargs or {}))
         except BaseException:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 from .._redis.jobs import JobQueue
 from .._redis.payloads import keyring_for
 from ..policy import require_count, require_number
-from ..protocols import Job
-from ._run_of_jobs import RunOfJobs, Settings
+from ..protocols import Job, Started, StartingExecutor
+from ._lookout import Settings
+from ._run_of_jobs import RunOfJobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WINDOW = 2000  # jobs
 
@@ -78,13 +83,21 @@ class RedisExecutor:
             StoreUnavailableError: Redis has not answered for `patience` seconds.
             BaseException: what the task raised.
         """
+        return await execute(self, job)
+
+    def start(self, job: Job, done: Callable[[Any, BaseException | None], None]) -> Started:
+        """Have a job done by a worker, and give its value to `done`, or the exception that `execute` would raise.
+
+        Raises:
+            NotSerializableError: the task or an argument cannot be pickled.
+        """
         run = self._runs.get(job.run_id)
         if run is None:
             if self._queue is None:
                 self._queue = JobQueue(self._url, self._queue_name)
             keyring = keyring_for(self._queue.calls.client, self._secret_keys)
             run = self._runs[job.run_id] = RunOfJobs(self._queue, job, keyring, self._settings)
-        return await run.execute(job)
+        return run.start(job, done)
 
     async def aclose(self) -> None:
         """Give back what runs that have ended have used."""
@@ -99,3 +112,22 @@ class RedisExecutor:
         if not self._runs and not self._closing and self._queue is not None:
             queue, self._queue = self._queue, None
             await queue.close()
+
+
+async def execute(executor: StartingExecutor, job: Job) -> Any:
+    """Have a job done by an executor that calls back, and wait for it; a cancellation of the wait cancels the job.
+
+    Raises:
+        BaseException: what has become of it.
+    """
+    ended: asyncio.Future[tuple[Any, BaseException | None]] = asyncio.get_running_loop().create_future()
+    started = executor.start(job, lambda value, error: ended.set_result((value, error)))
+    while not ended.done():
+        try:
+            await asyncio.wait([ended])
+        except asyncio.CancelledError:
+            started.cancel()  # how it ends then is its end
+    value, error = ended.result()
+    if error is not None:
+        raise error
+    return value

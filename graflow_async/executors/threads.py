@@ -49,8 +49,8 @@ class ThreadPool:
     """
 
     __slots__ = (
-        "_busy", "_closed", "_done", "_emptied", "_exited", "_gone", "_idle", "_loop", "_max_idle", "_name", "_queue",
-        "_started", "_threads", "_waking",
+        "_busy", "_closed", "_done", "_emptied", "_exited", "_gone", "_idle", "_let_run", "_loop", "_max_idle", "_name",
+        "_queue", "_started", "_threads", "_waking",
     )  # fmt: skip
 
     def __init__(self, name: str = "graflow", *, max_idle: int = 40) -> None:
@@ -63,6 +63,7 @@ class ThreadPool:
         self._name = name
         self._max_idle = max_idle
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._let_run: Callable[[], None] | None = None
         self._queue: SimpleQueue[tuple[Done, Callable[[], Any]] | None] = SimpleQueue()
         self._idle: deque[None] = deque()
         self._done: deque[tuple[Done, Any, BaseException | None]] = deque()
@@ -114,6 +115,8 @@ class ThreadPool:
         else:
             self._queue.put((done, call))
         self._busy += 1
+        if self._let_run is not None:
+            self._let_run()
 
     async def aclose(self) -> None:
         """Stop the idle threads and wait until they have exited.
@@ -137,6 +140,8 @@ class ThreadPool:
         if self._loop is not None:
             raise RuntimeError(f"thread pool {self._name!r} belongs to another event loop; make one pool per loop")
         self._loop = loop
+        # A loop of tests that repeats a schedule lets each thread have its turn before anything else happens.
+        self._let_run = getattr(loop, "let_threads_run", None)
 
     def _start(self, first: tuple[Done, Callable[[], Any]]) -> None:
         # The list is emptied by the thread: Thread itself would keep its arguments, and so the call, for ever.

@@ -6,8 +6,10 @@ import asyncio
 import os
 import socket
 import sys
+import traceback
 
 from .._runtime.far_body import FarBody
+from .._runtime.far_host import FarHost
 from .._runtime.orders import OrderReader
 from ..executors.threads import ThreadPool
 from .faces import cannot, new_face
@@ -26,13 +28,9 @@ async def main(descriptor: int) -> None:
     try:
         orders = OrderReader()
         orders.learn(code)
-        body = FarBody(
-            *orders.read(order),
-            lambda data: writer.write(frame("message", data)),
-            lambda: pool,
-            new_face,
-            f"worker {where}, in a process of its own ({os.getpid()})",
-        )
+        place = f"worker {where}, in a process of its own ({os.getpid()})"
+        host = FarHost(lambda: pool, new_face, place, _broken)
+        body = FarBody(*orders.read(order), lambda data: writer.write(frame("message", data)), host)
     except Exception as error:  # noqa: BLE001  # an order that cannot be read: its task has failed
         outcome = cannot(error)
     else:
@@ -43,6 +41,12 @@ async def main(descriptor: int) -> None:
     await writer.drain()
     writer.close()
     await writer.wait_closed()
+
+
+def _broken(error: BaseException) -> None:
+    """Die: the worker hears of it."""
+    traceback.print_exception(error)
+    os._exit(1)
 
 
 async def _hear(reader: asyncio.StreamReader, body: FarBody) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Literal
 
+from .._core.state import Instance
 from .._redis.jobs import Claim
 from .._redis.payloads import Payloads
 from .._runtime.far_body import FarBody
-from .slots import Seat, Slots
+from .._runtime.far_link import FarLink
+from .slots import Seat, Slots, let_rest
 from .solo import SoloBody
 
 if TYPE_CHECKING:
@@ -25,14 +27,13 @@ class Held:
         payloads: signs what is said about it.
         seat: the slots that it holds.
         fate: what is done when the body has ended: report how, give the claim back, or nothing as others have it.
-        has_talked: the body has said something to its run.
-        task: runs the body.
+        task: gets what it takes to run the body, if that is not at hand.
         order: of the run, asked for anew; None unless that is waited for.
         task_id: for logs; empty before the order was read.
     """
 
     __slots__ = (
-        "_is_cancelled", "body", "claim", "fate", "has_talked", "order", "payloads", "seat", "task", "task_id",
+        "_is_cancelled", "body", "claim", "fate", "order", "payloads", "seat", "task", "task_id",
     )  # fmt: skip
 
     def __init__(self, claim: Claim, payloads: Payloads, slots: Slots) -> None:
@@ -41,9 +42,8 @@ class Held:
         self.payloads = payloads
         self.seat = Seat(slots)
         self.fate: Fate = "report"
-        self.has_talked = False
         self.body: FarBody | SoloBody | None = None
-        self.task: asyncio.Task[bytes] | None = None
+        self.task: asyncio.Task[None] | None = None
         self.order: asyncio.Future[bytes] | None = None
         self.task_id = ""
         self._is_cancelled = False
@@ -58,6 +58,10 @@ class Held:
         self.body = body
         if self._is_cancelled:
             body.cancel()
+
+    def let_rest(self, link: FarLink, instance: Instance) -> None:
+        """See to it that the body gives its slots back while it waits."""
+        let_rest(link, instance, self.seat)
 
     def take(self, data: bytes) -> None:
         """Take a message of the run."""

@@ -109,10 +109,10 @@ def let_rest(link: Any, instance: Instance, seat: Seat) -> None:
     parked = scheduler.parked if instance.gates else _nothing
     instance.gates = instance.gates or ("worker",)  # type: ignore[assignment]  # only asked whether there are any
 
-    def rest(instance: Instance) -> Rest:
+    def rest(instance: Instance, *_: str) -> Rest:
         return Rest(seat, parked(instance))
 
-    async def park(instance: Instance, future: asyncio.Future[Any]) -> Any:
+    async def park(instance: Instance, future: asyncio.Future[Any], *_: str) -> Any:
         if future.done():
             return await future
         async with rest(instance):

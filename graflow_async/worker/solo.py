@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -79,7 +80,9 @@ class SoloBody:
             outcome = await self._talk(ours)
         finally:
             if process.returncode is None:
-                process.kill()
+                # Not `process.kill()`: it may reap the child by itself, and how that ended is lost then.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
             code = await process.wait()
             await words
         if outcome is None:

@@ -9,12 +9,14 @@ import socket
 from functools import partial
 from typing import Any
 
-from .._redis.jobs import Claim, Delivery, JobQueue, News
+from .._redis.jobs import Delivery, JobQueue, News
 from .._redis.payloads import Payloads, keyring_for
 from .._runtime.far_body import FarBody
+from .._runtime.far_host import FarHost
 from .._runtime.orders import OrderReader
-from ..errors import GraflowError, StoreUnavailableError
-from ..executors._sent import ANEW, SILENT, TALKED, payloads_of
+from ..errors import GraflowError, InternalError, StoreUnavailableError, text_of
+from ..executors._sent import ANEW, payloads_of
+from ..executors.pools import ProcessExecutor
 from ..executors.threads import ThreadPool
 from ..policy import require_count, require_number
 from .code import Code, Written, written_in
@@ -22,7 +24,7 @@ from .faces import cannot, new_face
 from .health import HealthyHeart
 from .held import Held
 from .post import Post
-from .slots import Slots, let_rest
+from .slots import Slots
 from .solo import ChildDiedError, SoloBody
 
 logger = logging.getLogger("graflow_async.worker")
@@ -50,6 +52,7 @@ class Worker:
         queue: str = "default",
         concurrency: int = 100,
         threads: int = 40,
+        processes: int = 0,
         lease: float = 30.0,
         grace: float = 25.0,
         patience: float | None = None,
@@ -65,6 +68,7 @@ class Worker:
             concurrency: how many bodies run at once. Those that wait for children or people do not count, so that
                 what they wait for can run; when they go on it may be a few more for a while.
             threads: how many of them may be plain functions, each in a thread.
+            processes: in how many child processes plain functions run that take no context; 0 to run all in threads.
             lease: seconds without a sign of life after which others take its jobs over.
             grace: seconds that bodies may run on after `stop`.
             patience: seconds that Redis may not answer before the worker gives up; None for ever.
@@ -77,6 +81,7 @@ class Worker:
         """
         require_count("concurrency", concurrency, least=1)
         require_count("threads", threads, least=1)
+        require_count("processes", processes, least=0)
         require_number("grace", grace)
         self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}"
         self.done = 0
@@ -89,6 +94,8 @@ class Worker:
         self._slots = Slots(concurrency)
         self._thread_slots = Slots(threads)
         self._pool: ThreadPool | None = None
+        self._apart = ProcessExecutor(processes) if processes else None
+        self._host: FarHost
         self._grace = grace
         self._health_file = health_file
         self._held: dict[tuple[str, str, int], Held] = {}
@@ -114,6 +121,8 @@ class Worker:
         for line in await self._queue.check():
             logger.info("redis: %s", line)
         loop = asyncio.get_running_loop()
+        where = f"worker {self.worker_id}"
+        self._host = FarHost(self._threads, new_face, where, self._broke, apart=self._apart)
         await self._worker.join()
         tell = partial(loop.call_soon_threadsafe, self._hear)
         heart = HealthyHeart(self._worker, tell, self._health_file)
@@ -149,56 +158,72 @@ class Worker:
         self._stopping.set()
         self._forced.set()
 
+    def _broke(self, error: BaseException) -> None:
+        """Stop: something has happened that must not, and some body may never end."""
+        logger.critical("worker %s broke; please report this", self.worker_id, exc_info=error)
+        self._give_up(InternalError(f"worker {self.worker_id} broke: {type(error).__name__}: {text_of(error)}"))
+
     # -- jobs -------------------------------------------------------------------------------------------------
 
     async def _take_jobs(self) -> None:
         while True:
             await self._slots.wait()
             for claim in await self._worker.take(self._slots.free):
-                self._begin(claim)
+                held = Held(claim, self._payloads_for(claim.run), self._slots)
+                self._held[claim.run, claim.job, claim.fence] = held
+                self._begin(held)
 
-    def _begin(self, claim: Claim) -> None:
-        """Begin to run what was claimed."""
-        held = Held(claim, self._payloads_for(claim.run), self._slots)
-        self._held[claim.run, claim.job, claim.fence] = held
-        work: Any = self._at_once(held) or self._in_the_end(held)
-        held.task = asyncio.get_running_loop().create_task(work)
-        held.task.add_done_callback(partial(self._ended, held))
-
-    def _at_once(self, held: Held) -> Any:
-        """Give the body to run if nothing has to be waited for before it begins."""
+    def _begin(self, held: Held) -> None:
+        """Begin to run what was claimed: at once, if nothing has to be waited for before."""
         claim = held.claim
-        if claim.solo or claim.tries > 1:
-            return None
-        try:
-            order = written_in(claim, held.payloads.unseal(claim.payload))
-            reader = self._code.known(order)
-            if reader is None:
-                return None
-            body = self._read(held, reader, order)
-        except Exception as error:  # noqa: BLE001  # an order that cannot be read: its task has failed
-            return self._refuse(held, error)
-        return body.run() if body.instance.kind == "async" else None
+        if not claim.solo and claim.tries == 1:
+            try:
+                order = written_in(claim, held.payloads.unseal(claim.payload))
+                reader = self._code.known(order)
+                body = None if reader is None else self._read(held, reader, order)
+            except Exception as error:  # noqa: BLE001  # an order that cannot be read: its task has failed
+                self._refuse(held, error)
+                return
+            if body is not None and body.instance.kind == "async":
+                body.start(partial(self._ended, held))
+                return
+        held.task = asyncio.get_running_loop().create_task(self._in_the_end(held))
+        held.task.add_done_callback(partial(self._given_back, held))
 
-    async def _refuse(self, held: Held, error: Exception) -> bytes:
+    def _refuse(self, held: Held, error: Exception) -> None:
         logger.warning("%r cannot be run here: %s: %s", held, type(error).__name__, error)
-        return cannot(error)
+        self._ended(held, cannot(error))
 
-    async def _in_the_end(self, held: Held) -> bytes:
+    async def _in_the_end(self, held: Held) -> None:
         """Get what it takes to run a body, and run it."""
         try:
             body = held.body or await self._body_of(held)
         except StoreUnavailableError as error:
             self._give_up(error)
             held.fate = "release"
-            return b""
+            self._ended(held, b"")
+            return
         except Exception as error:  # noqa: BLE001  # an order that cannot be read: its task has failed
-            return await self._refuse(held, error)
-        if isinstance(body, FarBody) and body.instance.kind != "async" and not body.instance.doomed:
+            self._refuse(held, error)
+            return
+        if isinstance(body, SoloBody):
+            await self._run_alone(held, body)
+            return
+        if body.instance.kind != "async" and not body.instance.doomed:
             held.body = None  # a cancellation ends the wait
             await held.wait_for_thread(self._thread_slots)
             held.has(body)
-        return await body.run()
+        body.start(partial(self._ended, held))
+
+    async def _run_alone(self, held: Held, body: SoloBody) -> None:
+        """Run a body in a process of its own."""
+        try:
+            outcome = await body.run()
+        except ChildDiedError as error:
+            logger.warning("%r has killed its process: %s", held, error)
+            self._ended(held, b"", str(error))
+        else:
+            self._ended(held, outcome)
 
     async def _body_of(self, held: Held) -> FarBody | SoloBody:
         claim, payloads = held.claim, held.payloads
@@ -216,23 +241,11 @@ class Worker:
         return self._read(held, await self._code.reader(order, payloads), order)
 
     def _read(self, held: Held, reader: OrderReader, written: Written) -> FarBody:
-        order, graph, task = reader.read(written.rest)
+        order, scope, task = reader.read(written.rest)
         held.task_id = order.task_id
-        body = FarBody(
-            order,
-            graph,
-            task,
-            partial(self._say, held),
-            self._threads,
-            partial(self._new_face, held),
-            f"worker {self.worker_id}",
-        )
+        body = FarBody(order, scope, task, partial(self._say, held), self._host, held.let_rest)
         held.has(body)
         return body
-
-    def _new_face(self, held: Held, link: Any, instance: Any) -> Any:
-        let_rest(link, instance, held.seat)
-        return new_face(link, instance)
 
     def _payloads_for(self, run: str) -> Payloads:
         found = self._payloads.get(run)
@@ -247,31 +260,34 @@ class Worker:
             self._pool = ThreadPool()
         return self._pool
 
-    def _ended(self, held: Held, task: asyncio.Task[bytes]) -> None:
-        """Tell how a body has ended, if that is for us to tell."""
+    def _given_back(self, held: Held, task: asyncio.Task[None]) -> None:
+        """See to it that the claim of a body that could not begin is not kept."""
+        if task.cancelled():
+            if held.fate == "report":
+                held.fate = "release"
+            self._ended(held, b"")
+        elif (error := task.exception()) is not None:
+            self._ended(held, cannot(error))
+
+    def _ended(self, held: Held, outcome: bytes, crash: str | None = None) -> None:
+        """Tell how a body has ended, or of what its process has died, if that is for us to tell."""
         claim = held.claim
-        self._held.pop((claim.run, claim.job, claim.fence), None)
+        if self._held.pop((claim.run, claim.job, claim.fence), None) is None:
+            return
         held.seat.leave()
         self.done += 1
         if not self._held:
             self._idle.set()
-        error = None if task.cancelled() else task.exception()
-        if held.fate == "drop":
-            return
-        if held.fate == "release" or task.cancelled():
+        if held.fate == "release":
             self._post.give_back(held)
-        elif isinstance(error, ChildDiedError):
-            logger.warning("%r has killed its process: %s", held, error)
-            self._post.crashed(held, str(error))
-        else:
-            outcome = task.result() if error is None else cannot(_as_exception(error))
-            talked = TALKED if held.has_talked else SILENT
-            self._post.report(held, held.payloads.seal(talked + outcome))
+        elif held.fate == "report" and crash is not None:
+            self._post.crashed(held, crash)
+        elif held.fate == "report":
+            self._post.report(held, held.payloads.seal(outcome))
 
     # -- what is said -----------------------------------------------------------------------------------------
 
     def _say(self, held: Held, data: bytes) -> None:
-        held.has_talked = True
         self._post.say(held.claim, held.payloads.seal(data))
 
     def _ask_anew(self, held: Held) -> None:
@@ -359,9 +375,6 @@ class Worker:
         await self._post.aclose()
         if self._pool is not None:
             await self._pool.aclose()
+        if self._apart is not None:
+            await self._apart.aclose()
         await self._queue.close()
-
-
-def _as_exception(error: BaseException) -> Exception:
-    """Give an exception that a task of the run can fail with."""
-    return error if isinstance(error, Exception) else RuntimeError(f"{type(error).__name__}: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import TYPE_CHECKING, Any
 
 from graflow_async import codec
@@ -20,18 +21,21 @@ from graflow_async._runtime.conversation import Conversation
 from graflow_async._runtime.decoding import Decoder
 from graflow_async._runtime.encoding import Encoder
 from graflow_async._runtime.far_body import FarBody
+from graflow_async._runtime.far_host import FarHost
 from graflow_async._runtime.orders import OrderReader, OrderWriter, needs
 from graflow_async._runtime.talk import FarEncoder, Talk
 from graflow_async.context import TaskExecutionContext
 from graflow_async.context.blocking import FlowContext, SyncTaskExecutionContext
-from graflow_async.context.plain import path_of
 from graflow_async.executors.threads import ThreadPool
 from graflow_async.workflow import Workflow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytest
 
     from graflow_async import Job
+    from graflow_async.protocols import Started
 
 MARK = b"L"
 SETTLED = {"checkpointer", "checkpoint_dir", "executor", "queue_backend", "redis_url", "worker_timeout"}
@@ -48,6 +52,7 @@ class Loopback:
         """Have run nothing."""
         self._runs: dict[str, tuple[OrderWriter, OrderReader]] = {}
         self._pool: ThreadPool | None = None
+        self._host: FarHost | None = None
         self.count = 0
 
     def _threads(self) -> ThreadPool:
@@ -55,20 +60,24 @@ class Loopback:
             self._pool = ThreadPool()
         return self._pool
 
+    def start(self, job: Job, done: Callable[[Any, BaseException | None], None]) -> Started:
+        """Run the job on the other side, and call back."""
+        return _Started(self.execute(job), done)
+
     async def execute(self, job: Job) -> Any:
         """Run the job on the other side of a border of bytes."""
         self.count += 1
+        if self._host is None:
+            self._host = FarHost(self._threads, _new_face, "the other side", _broken, is_plain=False)
         home, loop = job.home, asyncio.get_running_loop()
         if job.run_id not in self._runs:
             self._runs[job.run_id] = (
-                OrderWriter(home.link.scheduler.state.root.graph, home.link.scheduler._cancel_grace),
+                OrderWriter(home.link.scheduler.state.root.graph, home.link.scheduler.cancel_grace),
                 OrderReader(),
             )
         writer, reader = self._runs[job.run_id]
-        place = path_of(home.instance)
-        number, rest = needs(writer.write(home.link, home.instance, place, home.face, job.args, job.kwargs))
+        number, rest = needs(writer.write(home.link, home.instance, job.args, job.kwargs))
         reader.learn(writer.code[reader.known : number])
-        order, graph, task = reader.read(rest)
 
         def to_body(data: bytes) -> None:
             loop.call_soon(body.talk.take, data)
@@ -76,18 +85,11 @@ class Loopback:
         def to_run(data: bytes) -> None:
             loop.call_soon(serving.take, data)
 
+        _ = home.face
         serving = Conversation(home.link, home.instance, to_body)
-        body = FarBody(
-            order,
-            graph,
-            task,
-            to_run,
-            self._threads,
-            _new_face,
-            "the other side",
-        )
+        body = FarBody(*reader.read(rest), to_run, self._host)
         running = asyncio.ensure_future(body.run())
-        running.add_done_callback(lambda done: serving.take(done.result()))
+        running.add_done_callback(lambda done: serving.take(done.result()[1:]))
         while not serving.outcome.done():
             try:
                 await asyncio.wait([serving.outcome])
@@ -110,11 +112,49 @@ class Loopback:
             self._pool = None
 
 
+def _broken(error: BaseException) -> None:
+    raise error
+
+
 def _new_face(link: Any, instance: Any) -> Any:
     if instance.kind == "async":
         return TaskExecutionContext(link, instance)
     face = FlowContext if instance.task.definition.is_flow else SyncTaskExecutionContext
     return face(link, instance)
+
+
+class _Started:
+    """A job that runs; told to stop a second time it calls back at once."""
+
+    def __init__(self, coro: Any, done: Callable[[Any, BaseException | None], None]) -> None:
+        self._done = done
+        self._is_over = False
+        self._is_cancelled = False
+        loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[Any] = loop.create_task(_end_of(coro), context=contextvars.copy_context())
+        self._task.add_done_callback(self._ended)
+
+    def cancel(self) -> None:
+        self._task.cancel()
+        if self._is_cancelled:
+            asyncio.get_running_loop().call_soon(self._end, None, asyncio.CancelledError())
+        self._is_cancelled = True
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._end(*((None, asyncio.CancelledError()) if task.cancelled() else task.result()))
+
+    def _end(self, value: Any, error: BaseException | None) -> None:
+        if not self._is_over:
+            self._is_over = True
+            contextvars.Context().run(self._done, value, error)
+
+
+async def _end_of(coro: Any) -> tuple[Any, BaseException | None]:
+    """Give what a coroutine gives or raises; an asyncio task lets KeyboardInterrupt out."""
+    try:
+        return await coro, None
+    except BaseException as error:
+        return None, error
 
 
 class _AsTheyAre:

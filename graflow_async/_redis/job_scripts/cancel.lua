@@ -3,10 +3,10 @@ local run = ARGV[3]
 if deposed(run, ARGV[4]) then return 'DEPOSED' end
 may_write_when_full()
 local answers, names = {}, {unpack(ARGV, 5)}
-local jobs = load_run(run, names, {})
+local jobs = load_run(run, names, names, {})
 for i, name in ipairs(names) do
   local ref = run .. ':' .. name
-  local job = jobs[ref]
+  local job = jobs[name]
   if not job then
     answers[i] = 'missing'
   else

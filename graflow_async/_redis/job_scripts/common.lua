@@ -4,7 +4,7 @@
 -- work with a full memory begins with `may_write_when_full`.
 --
 -- What is true of a job stands in one field of its run's hash, as a packed map:
---   s state, e entry, f fence, n nonce, o owner, t tries, c crashes, a crashes alone, l runs alone, x flags,
+--   s state, e entry, f fence, n nonce, o owner, t tries, c crashes, a their weight when alone, l runs alone, x flags,
 --   k to be cancelled, d last message heard, r last message told, y story of its deaths
 local S = KEYS[1]
 local P = string.sub(S, 1, -2)
@@ -18,6 +18,7 @@ local ENDED = {done = true, failed = true, dead = true, cancelled = true}
 local ROLL = P .. 'w'
 local INFO = P .. 'wi'
 local AT_ONCE = 500
+local find, cut, packed, unpacked = string.find, string.sub, cmsgpack.pack, cmsgpack.unpack
 
 local function may_write_when_full() redis.call('DEL', P .. '-') end
 
@@ -34,24 +35,29 @@ end
 local run_of, name_of = {}, {}
 
 local function halves(ref)
-  if not run_of[ref] then
-    local colon = string.find(ref, ':', 1, true)
-    run_of[ref], name_of[ref] = string.sub(ref, 1, colon - 1), string.sub(ref, colon + 1)
-  end
-  return run_of[ref], name_of[ref]
+  local run = run_of[ref]
+  if run then return run, name_of[ref] end
+  local colon = find(ref, ':', 1, true)
+  local name
+  run, name = cut(ref, 1, colon - 1), cut(ref, colon + 1)
+  run_of[ref], name_of[ref] = run, name
+  return run, name
 end
 
 -- Calls for parts of a list, so that none has more arguments than the stack holds.
 local function in_parts(list, call)
   for first = 1, #list, AT_ONCE do
-    call({unpack(list, first, math.min(#list, first + AT_ONCE - 1))})
+    call(first, math.min(#list, first + AT_ONCE - 1))
   end
 end
 
-local function load_run(run, names, found)
-  in_parts(names, function(part)
-    for i, packed in ipairs(redis.call('HMGET', P .. 'j:' .. run, unpack(part))) do
-      if packed then found[run .. ':' .. part[i]] = cmsgpack.unpack(packed) end
+-- Puts the jobs of a run into a map, each under its key.
+local function load_run(run, names, keys, found)
+  local home = P .. 'j:' .. run
+  in_parts(names, function(first, last)
+    local rows = redis.call('HMGET', home, unpack(names, first, last))
+    for i = 1, last - first + 1 do
+      if rows[i] then found[keys[first + i - 1]] = unpacked(rows[i]) end
     end
   end)
   return found
@@ -59,17 +65,19 @@ end
 
 -- Gives a map from each of these refs to its job, as far as there is one.
 local function load_jobs(refs)
-  local runs, found = {}, {}
-  for _, ref in ipairs(refs) do
+  local names_of, refs_of, found = {}, {}, {}
+  for i = 1, #refs do
+    local ref = refs[i]
     local run, name = halves(ref)
-    local names = runs[run]
+    local names = names_of[run]
     if not names then
       names = {}
-      runs[run] = names
+      names_of[run], refs_of[run] = names, {}
     end
-    names[#names + 1] = name
+    local count = #names + 1
+    names[count], refs_of[run][count] = name, ref
   end
-  for run, names in pairs(runs) do load_run(run, names, found) end
+  for run, names in pairs(names_of) do load_run(run, names, refs_of[run], found) end
   return found
 end
 
@@ -87,20 +95,20 @@ local function keep_change(lists, ref, value)
   if value then list[#list + 1] = value end
 end
 
-local function save(ref, job) keep_change(changed, ref, cmsgpack.pack(job)) end
+local function save(ref, job) keep_change(changed, ref, packed(job)) end
 
 local function remove(ref) keep_change(removed, ref) end
 
 -- Of a job that has ended only what tells a repeated report from one that comes too late.
 local function save_end(ref, job, state)
   job.s = state
-  keep_change(changed, ref, cmsgpack.pack({s = state, f = job.f, n = job.n}))
+  keep_change(changed, ref, packed({s = state, f = job.f, n = job.n}))
 end
 
 -- News go out as one entry per stream: a head, then its data, for each.
-local news = {}
+local news, news_for = {}, {}
 
-local function add_news(stream, head, data)
+local function news_of(stream)
   local fields = news[stream]
   if not fields then
     local kind = redis.call('TYPE', stream).ok
@@ -108,26 +116,35 @@ local function add_news(stream, head, data)
     fields = {}
     news[stream] = fields
   end
-  fields[#fields + 1] = head
-  fields[#fields + 1] = data
+  return fields
 end
 
 local function tell_driver(ref, kind, job, worker, data)
   local run, name = halves(ref)
-  local head = kind .. ' ' .. job.f .. ' ' .. job.t .. ' ' .. (job.c or 0) .. ' ' .. worker .. ' ' .. name
-  add_news(P .. 'ev:' .. run, head, data)
+  local fields = news_for[run]
+  if not fields then
+    fields = news_of(P .. 'ev:' .. run)
+    news_for[run] = fields
+  end
+  local count = #fields
+  fields[count + 1] = kind .. ' ' .. job.f .. ' ' .. job.t .. ' ' .. (job.c or 0) .. ' ' .. worker .. ' ' .. name
+  fields[count + 2] = data
 end
 
 local function tell_worker(worker, kind, fence, ref, data)
-  add_news(P .. 'in:' .. worker, kind .. ' ' .. fence .. ' ' .. ref, data)
+  local fields = news_of(P .. 'in:' .. worker)
+  fields[#fields + 1] = kind .. ' ' .. fence .. ' ' .. ref
+  fields[#fields + 1] = data
 end
 
 local function write()
   for run, names in pairs(removed) do
-    in_parts(names, function(part) redis.call('HDEL', P .. 'j:' .. run, unpack(part)) end)
+    in_parts(names, function(first, last) redis.call('HDEL', P .. 'j:' .. run, unpack(names, first, last)) end)
   end
   for run, pairs_of_it in pairs(changed) do
-    in_parts(pairs_of_it, function(part) redis.call('HSET', P .. 'j:' .. run, unpack(part)) end)
+    in_parts(pairs_of_it, function(first, last)
+      redis.call('HSET', P .. 'j:' .. run, unpack(pairs_of_it, first, last))
+    end)
     redis.call('EXPIRE', P .. 'j:' .. run, KEEP)
   end
   for stream, fields in pairs(news) do
@@ -215,12 +232,14 @@ end
 local function give_to_owner(job) redis.call('XCLAIM', S, G, job.o, 0, job.e, 'JUSTID') end
 
 -- One more death under a job: counts it, and says whether that was the last one allowed. The caller saves.
-local function blame(ref, job, worker, said)
+-- Deaths in company prove nothing. Alone, that of the job's own process weighs 2; that of a whole worker weighs 1, as
+-- machines also go for reasons of their own, and a long job lives through several of them.
+local function blame(ref, job, worker, said, weight)
   job.c = (job.c or 0) + 1
-  job.a = (job.a or 0) + (job.l and 1 or 0)
+  job.a = (job.a or 0) + (job.l and weight or 0)
   local line = whole(NOW) .. ' ' .. worker .. ' ' .. job.f .. ' ' .. (job.l and 'alone' or 'in company')
   job.y = (job.y or '') .. line .. ': ' .. said .. '\n'
-  if job.a < 2 then
+  if job.a < 4 then
     tell_driver(ref, 'l', job, worker, said)
     return false
   end
@@ -231,4 +250,19 @@ local function blame(ref, job, worker, said)
   tell_driver(ref, 'x', job, worker, job.y)
   save_end(ref, job, 'dead')
   return true
+end
+
+-- Removes some of the jobs of a run, whatever their state, and gives how many are left.
+local function remove_jobs(run)
+  local key = P .. 'j:' .. run
+  local rows = redis.call('HRANDFIELD', key, AT_ONCE, 'WITHVALUES')
+  for i = 1, #rows, 2 do
+    local job = cmsgpack.unpack(rows[i + 1])
+    local ref = run .. ':' .. rows[i]
+    if job.s == 'running' then tell_worker(job.o, 'c', job.f, ref, '') end
+    if not ENDED[job.s] then drop_entry(job.e) end
+    remove(ref)
+  end
+  write()
+  return redis.call('HLEN', key)
 end

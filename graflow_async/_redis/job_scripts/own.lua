@@ -7,13 +7,15 @@ local owner, epoch, till = found[1], tonumber(found[2] or '0'), tonumber(found[3
 local function hold(number)
   may_write_when_full()
   redis.call('HSET', key, 'o', token, 'e', whole(number), 'u', whole(NOW + lease))
-  for _, name in ipairs({'own:', 'ev:', 'j:'}) do redis.call('EXPIRE', P .. name .. run, KEEP) end
+  for _, name in ipairs({'own:', 'ev:', 'old:', 'j:'}) do redis.call('EXPIRE', P .. name .. run, KEEP) end
 end
 
 if verb == 'own' then
   if owner ~= token then
     if owner and till > NOW then return {'HELD', epoch, till - NOW} end
     epoch = math.max(epoch + 1, MICROS)
+    -- Whoever had it may only be asleep, and must find itself deposed whenever it wakes up.
+    if owner and owner ~= '' then redis.call('HSET', key, 'p', '1') end
   end
   hold(epoch)
   return {'OK', epoch, lease}

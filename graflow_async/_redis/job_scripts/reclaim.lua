@@ -18,7 +18,7 @@ local function take(entry, from)
     return nil
   end
   if job.s == 'running' then
-    if blame(ref, job, job.o, 'its lease ended') then return nil end
+    if blame(ref, job, job.o, 'its lease ended', 1) then return nil end
     -- No longer running: a second death before it is begun again is not its fault.
     job.s, job.f = 'suspect', next_fence(job.f)
   end

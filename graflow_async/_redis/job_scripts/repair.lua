@@ -41,10 +41,10 @@ local function mend(ref, job)
 end
 
 local answers, names = {}, {unpack(ARGV, 5)}
-local jobs = load_run(run, names, {})
+local jobs = load_run(run, names, names, {})
 for i, name in ipairs(names) do
   local ref = run .. ':' .. name
-  local job = jobs[ref]
+  local job = jobs[name]
   if job and not ENDED[job.s] then mend(ref, job) end
   answers[i] = job and job.s or 'missing'
 end

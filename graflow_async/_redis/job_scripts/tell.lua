@@ -4,10 +4,10 @@ local run, token = ARGV[3], ARGV[4]
 may_write_when_full()
 local answers, names, addressed = {}, {}, {}
 for i = 5, #ARGV, 4 do names[#names + 1] = ARGV[i] end
-local jobs = load_run(run, names, {})
+local jobs = load_run(run, names, names, {})
 for i = 5, #ARGV, 4 do
   local ref, number = run .. ':' .. ARGV[i], tonumber(ARGV[i + 2])
-  local job = jobs[ref]
+  local job = jobs[ARGV[i]]
   local is_held = job and job.s == 'running' and job.f == ARGV[i + 1]
   if is_held then
     local from, last = string.match(job.r or '', '^(%S+) (%d+)$')
