@@ -17,12 +17,15 @@ from benchmarks.peers import PACKAGES
 from benchmarks.plan import FLOOR, MUSTS, OURS, PEER_CASES, PEER_SIZE, PEERS, Case, find_cases, rounds_for
 from benchmarks.processes import ChildError
 from benchmarks.profiling import profile
+from benchmarks.redis_peers import REDIS_PEERS
+from benchmarks.redis_peers.side import use_python, version_of
 from benchmarks.results import Measure, apply_musts, failed, growth_of, measures_of
-from benchmarks.table import main_table, number, peer_table, ratio
+from benchmarks.table import main_table, number, peer_table, ratio, redis_table
 from benchmarks.worker import measure_apart
 
 SCHEMA = 1
 DEADLINE = 240.0
+REDIS_PEERS_DEADLINE = 900.0
 PEER_ROUNDS = 3
 PEER_DEADLINE = 180.0
 
@@ -41,6 +44,13 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--rounds", type=int, metavar="R", help="interleaved rounds instead of the planned number")
     options.add_argument("--peers", metavar="NAMES", help="peers to measure, with commas; 'none' for none")
+    options.add_argument(
+        "--peer-python",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="the interpreter that has a peer over Redis; a path alone is for all of them",
+    )
     options.add_argument("--json", type=Path, metavar="FILE", help="write every sample and verdict")
     options.add_argument("--svg", type=Path, metavar="FILE", help="write a bar chart of the ratios")
     options.add_argument("--gate", action="store_true", help="exit with 1 if a must is missed")
@@ -83,7 +93,7 @@ def peer_versions() -> dict[str, str | None]:
         package = PACKAGES[name]
         installed = importlib.util.find_spec(package) is not None
         found[name] = importlib.metadata.version(package) if installed else None
-    return found
+    return {**found, **{name: version_of(name) for name in REDIS_PEERS}}
 
 
 def say(words: str) -> None:
@@ -122,6 +132,29 @@ def run_case(case: Case, size: int, rounds: int) -> list[Measure]:
     return rows
 
 
+def run_redis_peers(case: Case, size: int, rounds: int, names: list[str]) -> list[Measure]:
+    """Measure the installed queues over Redis beside ours and the floor, on one server; no rows if there is none."""
+    versions = peer_versions()
+    there = [name for name in names if versions[name] is not None]
+    if not there:
+        say(f"{case.name}: left out, as {'none of the peers is installed' if names else 'no peer of it is asked for'}")
+        return []
+    say(f"{case.name} N={size:,}, {rounds} rounds of {', '.join(there)}: {case.about}")
+    try:
+        found = measure_apart(case.name, size, rounds, [FLOOR, OURS, *there], REDIS_PEERS_DEADLINE)
+    except ChildError as error:
+        return failed(case, size, str(error))
+    for name, words in found["errors"].items():
+        say(f"  {name}: {words}")
+    complete = {side: samples for side, samples in found["samples"].items() if side not in found["errors"]}
+    rows = measures_of(case, size, complete)
+    rows[0].absent = {name: "not installed" for name in names if name not in there}
+    rows[0].absent |= dict.fromkeys(found["errors"], "failed")
+    wrong = [f"{side}: {found['errors'][side]}" for side in (FLOOR, OURS) if side in found["errors"]]
+    rows[0].error = "; ".join(wrong) or (None if rows[0].ratios else "every peer has failed")
+    return rows
+
+
 def run_peers(cases: list[Case], names: list[str], versions: dict[str, str | None]) -> PeerCells:
     """Measure the installed peers, and ours at the same small sizes, each beside a floor of its own."""
     cells: PeerCells = {}
@@ -157,13 +190,30 @@ def chosen_peers(options: argparse.Namespace) -> list[str]:
     Raises:
         ValueError: A name is no peer.
     """
+    known = (*PEERS, *REDIS_PEERS)
     if options.peers is None:
-        return [] if options.quick or options.n else list(PEERS)
+        if options.quick or options.n:
+            return list(REDIS_PEERS) if "redis.peers" in options.only else []
+        return list(known)
     names = [] if options.peers == "none" else options.peers.split(",")
-    unknown = [name for name in names if name not in PEERS]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"no peer is called {unknown[0]!r}; there are {', '.join(PEERS)}")
+        raise ValueError(f"no peer is called {unknown[0]!r}; there are {', '.join(known)}")
     return names
+
+
+def set_interpreters(texts: list[str]) -> None:
+    """Read `NAME=PATH`, or a path for all.
+
+    Raises:
+        ValueError: A name is no peer over Redis.
+    """
+    for text in texts:
+        name, _, path = text.rpartition("=")
+        if name and name not in REDIS_PEERS:
+            raise ValueError(f"no peer over Redis is called {name!r}; there are {', '.join(REDIS_PEERS)}")
+        for one in [name] if name else REDIS_PEERS:
+            use_python(one, path)
 
 
 def missed_lines(rows: list[Measure]) -> list[str]:
@@ -194,9 +244,12 @@ def report(rows: list[Measure], cells: PeerCells, names: list[str], options: arg
         f"Python {facts['python']}, {facts['system']}, {facts['cpus']} CPUs, load {facts['load']:.2f}, plain asyncio\n"
     )
     print(main_table(rows))
+    queues = redis_table(rows, versions)
+    if queues:
+        print(f"\n{queues}")
     if cells:
-        print(f"\n{peer_table([OURS, *names], cells)}")
-    else:
+        print(f"\n{peer_table([OURS, *(name for name in names if name in PEERS)], cells)}")
+    elif not queues:
         installed = [name for name, version in versions.items() if version is not None]
         print(f"\npeers not measured; installed: {', '.join(installed) or 'none'}")
     if options.json:
@@ -226,6 +279,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = reader.parse_args(arguments)
     try:
         cases, limits, names = find_cases(options.only), parse_musts(options.must), chosen_peers(options)
+        set_interpreters(options.peer_python)
         if options.profile:
             print(profile(options.profile, options.n[0] if options.n else 10_000))
             return 0
@@ -234,9 +288,14 @@ def main(arguments: list[str] | None = None) -> int:
     rows: list[Measure] = []
     for case in cases:
         for size in sizes_of(case, options):
-            rows += run_case(case, size, options.rounds or rounds_for(case, size, quick=options.quick))
+            rounds = options.rounds or rounds_for(case, size, quick=options.quick)
+            if case.where == "peers":
+                rows += run_redis_peers(case, size, rounds, [name for name in names if name in REDIS_PEERS])
+            else:
+                rows += run_case(case, size, rounds)
     rows += growth_of(rows)
     apply_musts(rows, limits, every_size=bool(options.n))
-    cells = run_peers(cases, names, peer_versions()) if names else {}
+    others = [name for name in names if name in PEERS]
+    cells = run_peers(cases, others, peer_versions()) if others else {}
     report(rows, cells, names, options)
     return gate(rows) if options.gate else 0

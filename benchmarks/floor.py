@@ -17,6 +17,8 @@ from benchmarks.counted import Body, CountedGraph, Held
 from benchmarks.journal_floor import SCENARIOS as JOURNAL_SCENARIOS
 from benchmarks.people_floor import SCENARIOS as PEOPLE_SCENARIOS
 from benchmarks.probes import Heartbeat, Sample, Tally, memory_bytes
+from benchmarks.progress_sides import FLOOR_SCENARIOS as PROGRESS_SCENARIOS
+from benchmarks.redis_floor import SCENARIOS as REDIS_SCENARIOS
 from benchmarks.windows import map_memory, map_memory_async
 
 if TYPE_CHECKING:
@@ -301,6 +303,8 @@ SCENARIOS: dict[str, Callable[[int], Coroutine[Any, Any, Sample]]] = {
     "memory.loop": memory_loop,
     **JOURNAL_SCENARIOS,
     **PEOPLE_SCENARIOS,
+    **PROGRESS_SCENARIOS,
+    **REDIS_SCENARIOS,
 }
 
 IMPORT = "import asyncio"

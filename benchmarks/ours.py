@@ -14,6 +14,8 @@ from benchmarks.floor import LAYERS, MIXED_THREADS, SHORT_SLEEP, SLEEP, loop_war
 from benchmarks.journal_ours import SCENARIOS as JOURNAL_SCENARIOS
 from benchmarks.people_ours import SCENARIOS as PEOPLE_SCENARIOS
 from benchmarks.probes import Heartbeat, Sample, Tally, memory_bytes
+from benchmarks.progress_sides import OUR_SCENARIOS as PROGRESS_SCENARIOS
+from benchmarks.redis_ours import SCENARIOS as REDIS_SCENARIOS
 from benchmarks.windows import BOUND, async_parcels, parcels
 from graflow_async import Task, TaskExecutionContext, Workflow, chain, parallel, task
 
@@ -310,6 +312,8 @@ SCENARIOS: dict[str, Callable[[int], Coroutine[Any, Any, Sample]]] = {
     "memory.loop": memory_loop,
     **JOURNAL_SCENARIOS,
     **PEOPLE_SCENARIOS,
+    **PROGRESS_SCENARIOS,
+    **REDIS_SCENARIOS,
 }
 
 IMPORT = "import graflow_async"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 FLOOR = "floor"
 OURS = "graflow_async"
+# Peers of the scenarios in one process; those over Redis are in `redis_peers`.
 PEERS = ("langgraph", "prefect", "graflow", "dask")
 PEER_SIZE = 200
 PEER_CASES = ("fanout", "map", "chain", "loop", "layers", "sleepers", "import", "cold")
@@ -16,7 +17,7 @@ PEER_CASES = ("fanout", "map", "chain", "loop", "layers", "sleepers", "import", 
 
 @dataclass(frozen=True)
 class Case:
-    """One scenario: where it runs (`timed`, `process` or `memory`), and for which sizes."""
+    """One scenario: where it runs (`timed`, `process`, `memory` or `peers`), and for which sizes."""
 
     name: str
     about: str
@@ -85,6 +86,20 @@ CASES = (
         (10_000,),
         "memory",
     ),
+    Case(
+        "progress",
+        "a map over N items that is shown in a terminal, against the same that is not",
+        (10_000, 100_000),
+        (10_000,),
+    ),
+    Case("redis", "one task maps N items over a worker process, against batched streams", (5_000,), (5_000,)),
+    Case("redis.signed", "the same with signatures on our side", (5_000,), (1_000,)),
+    Case("redis.fan", "one task adds N children that a worker does, then a successor", (5_000,), (1_000,)),
+    Case("redis.away", "the same map by a task that is in the worker itself", (5_000,), (1_000,)),
+    Case(
+        "redis.single", "median of one job after the other, against a bare round trip", (500,), (300,), per_body=False
+    ),
+    Case("redis.peers", "N jobs by other queues over Redis, one worker process each", (5_000,), (1_000,), "peers"),
     Case("memory.finished", "bytes per finished child of a run that goes on", (100_000,), (20_000,), "memory"),
     Case("memory.sleeping", "bytes per task asleep", (10_000,), (10_000,), "memory"),
     Case("memory.loop", "bytes kept per iteration", (100_000,), (50_000,), "memory"),
@@ -124,6 +139,10 @@ MUSTS = {
     "ckpt.lag": Must(30.0, (5_000,)),
     "ckpt.fold": Must(3_000.0, (100_000,)),
     "questions": Must(5.0, (10_000,)),
+    "progress": Must(1.1, (10_000, 100_000)),
+    "redis": Must(2.5, (5_000,)),
+    "redis.single": Must(2.0),
+    "redis.peers": Must(0.125, (5_000,)),
     "memory.question": Must(4_096.0),
     "memory.finished": Must(800.0),
     "memory.finished.peak": Must(800.0),
@@ -142,7 +161,7 @@ def rounds_for(case: Case, size: int, *, quick: bool) -> int:
         return 5 if quick else 15
     if case.where == "memory":
         return 1 if quick else 3
-    if case.name == "ckpt.lag":
+    if case.name in ("ckpt.lag", "redis.peers"):
         return 1 if quick else 3
     if size > 20_000:
         return 3

@@ -20,7 +20,8 @@ ABSOLUTE = "absolute"
 class Measure:
     """One row: a quantity of both sides, and the one number that a bar judges.
 
-    `kind` says which: the median of the ratios to the floor, taken round by round, or our own median.
+    `kind` says which: the median of the ratios to the floor, taken round by round, or our own median. `absent` says of
+    sides that were not measured why.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Measure:
     kind: str
     samples: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     ratios: list[float] = field(default_factory=list[float])
+    absent: dict[str, str] = field(default_factory=dict[str, str])
     build: float | None = None
     with_build: float | None = None
     must: float | None = None
@@ -94,6 +96,24 @@ def _rounded_bytes(name: str) -> Callable[[Sample], float]:
     return lambda sample: float(round(sample[name]))
 
 
+def _microseconds(name: str) -> Callable[[Sample], float]:
+    return lambda sample: sample[name] * 1e6
+
+
+def best_peer(row: Measure) -> str | None:
+    """Return the peer with the smallest median of a row, None if it has no peers."""
+    peers = [side for side, values in row.samples.items() if side not in (FLOOR, OURS) and values]
+    return min(peers, key=lambda side: median(row.samples[side]), default=None)
+
+
+def _against_the_best(row: Measure) -> None:
+    """Judge ours by the best of the peers, not by the floor."""
+    best = best_peer(row)
+    row.ratios = []
+    if best is not None and row.samples.get(OURS):
+        row.ratios = [ours / peer for ours, peer in zip(row.samples[OURS], row.samples[best], strict=False)]
+
+
 def measures_of(case: Case, size: int, samples: dict[str, list[Sample]]) -> list[Measure]:
     """Turn the samples of one case into its rows."""
     name = case.name
@@ -124,6 +144,11 @@ def measures_of(case: Case, size: int, samples: dict[str, list[Sample]]) -> list
         rows.append(_measure(f"{name}.open", size, "ms", ABSOLUTE, samples, lambda sample: sample["open"] * 1e3))
     if name == "ckpt":
         rows.append(_measure(f"{name}.bytes", size, "B", ABSOLUTE, samples, _rounded_bytes("bytes")))
+    if name.split(".")[0] == "redis":
+        if name == "redis.peers":
+            _against_the_best(rows[0])
+        for who in ("driver", "worker", "server"):
+            rows.append(_measure(f"{name}.cpu.{who}", size, "µs/task", ABSOLUTE, samples, _microseconds(f"cpu.{who}")))
     if name == "cold":
         rows.append(_measure(f"{name}.peak", size, "MB", ABSOLUTE, samples, lambda sample: sample["peak"] / 1e6))
     return rows

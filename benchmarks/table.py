@@ -69,6 +69,25 @@ def main_table(rows: list[Measure]) -> str:
     return "\n".join([text, *errors])
 
 
+def redis_table(rows: list[Measure], versions: dict[str, str | None]) -> str:
+    """Return the table of queues over Redis: µs per job of each, and the CPU time of its processes.
+
+    `rows` are those of `redis.peers`; without them the table is empty.
+    """
+    columns = [row for row in rows if row.key.startswith("redis.peers")]
+    if not columns or columns[0].error:
+        return ""
+    whole = columns[0]
+    ours = whole.middle(OURS)
+    lines: list[list[str]] = []
+    for side in [*whole.samples, *(side for side in whole.absent if side not in whole.samples)]:
+        value = whole.middle(side)
+        times = ratio(value / ours) if value and ours else whole.absent.get(side, "-")
+        lines.append([side, versions.get(side) or "", *(number(row.middle(side)) for row in columns), times])
+    header = [f"{whole.size:,} jobs over Redis", "", "µs/job", "driver CPU", "worker CPU", "server CPU", "to ours"]
+    return _lay_out(header, lines, 2)
+
+
 def peer_table(names: list[str], cells: dict[tuple[str, int], dict[str, str]]) -> str:
     """Return the table of ratios to the floor at the peers' sizes; `cells` is (case, N) -> side -> text."""
     header = ["ratio to floor", "N", *names]

@@ -17,6 +17,8 @@ from typing import Any
 from benchmarks.plan import FLOOR, OURS
 from benchmarks.probes import Sample
 from benchmarks.processes import PROCESS_CASES, run_child
+from benchmarks.redis_peers import REDIS_PEERS
+from benchmarks.redis_peers.side import side as redis_side
 
 MODULES = {FLOOR: "benchmarks.floor", OURS: "benchmarks.ours"}
 WARM_UP = 100
@@ -29,6 +31,8 @@ def load_side(name: str) -> Any:
     Raises:
         ImportError: The product of that side is not installed.
     """
+    if name in REDIS_PEERS:
+        return redis_side(name)
     return importlib.import_module(MODULES.get(name, f"benchmarks.peers.{name}"))
 
 
