@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from .compose import Chain, Expression, Group
+from .definition import PLAIN_KINDS
 from .errors import ConfigError, DuplicateTaskError
 from .graph import Graph, Join, Node
 from .policy import GroupPolicy
@@ -233,6 +234,7 @@ class _Builder:
                 node.is_plain = node.kind == "async" and not definition.limits and not bounds
             if executor is not None and node.task is not None and node.task.definition.executor == "auto":
                 node.kind = executor if node.task.definition.kind != "async" or executor != "thread" else node.kind
+                node.stays = executor in PLAIN_KINDS
 
 
 def _walk(items: list[Expression], separate: set[int]) -> Iterator[Expression]:

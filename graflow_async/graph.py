@@ -19,6 +19,8 @@ from .task import Task
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+STAYS = "!"  # behind the kind of a node, where it is written down: a group keeps it here
+
 
 class Join:
     """What a group asks of its branches.
@@ -61,9 +63,10 @@ class Node:
         bounds: numbers of all enclosing joins that bound concurrency.
         is_plain: whether it needs no gate but those that everything passes.
         kind: how it runs, a group's executor taken into account.
+        stays: whether a group keeps it in the process of its run, whatever the executor of the run is.
     """
 
-    __slots__ = ("bounds", "groups", "id", "is_plain", "join", "kind", "number", "task")
+    __slots__ = ("bounds", "groups", "id", "is_plain", "join", "kind", "number", "stays", "task")
 
     def __init__(self, number: int, node_id: str, task: Task[Any, Any] | None, join: Join | None) -> None:
         """Make a node without edges."""
@@ -75,6 +78,7 @@ class Node:
         self.bounds: tuple[int, ...] = ()
         self.kind = task.definition.kind if task is not None else ""
         self.is_plain = False
+        self.stays = False
 
 
 class Graph:

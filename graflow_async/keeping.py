@@ -28,7 +28,7 @@ from .definition import Definition
 from .errors import ConfigError, NotSerializableError, TaskInterruptedError
 from .fingerprint import shape_of
 from .graph import Graph
-from .options import DEFAULT_DIRECTORY
+from .options import DEFAULT_DIRECTORY, is_url
 from .protocols import Clock
 from .store import KeyValueStore
 from .stores.journaled import make_again
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("graflow_async.journal")
 _file = lazily("graflow_async.checkpoints.file")
+_redis = lazily("graflow_async.checkpoints.redis")
 _codec = lazily("graflow_async.codec")
 
 
@@ -51,6 +52,8 @@ _BODY = frozenset({Status.RUNNING, Status.PARKED, Status.RESUMING})
 def checkpointer_of(options: Mapping[str, Any]) -> tuple[Checkpointer, bool]:
     """Give the checkpointer that some options ask for, and whether it was made here: files in `./checkpoints` if none.
 
+    Instead of a directory there may be the URL of a Redis.
+
     Raises:
         ConfigError: what was given is no checkpointer.
     """
@@ -61,8 +64,11 @@ def checkpointer_of(options: Mapping[str, Any]) -> tuple[Checkpointer, bool]:
             raise ConfigError(message)
         return given, False
     keys = options.get("secret_keys")
+    place = options.get("checkpoint_dir") or DEFAULT_DIRECTORY
+    if is_url(place):
+        return _redis.RedisCheckpointer(place, secret_keys=keys), True
     keyring = None if keys is None else _codec.Keyring.load(keys)
-    return _file.FileCheckpointer(options.get("checkpoint_dir") or DEFAULT_DIRECTORY, keyring=keyring), True
+    return _file.FileCheckpointer(place, keyring=keyring), True
 
 
 def new_keeper(options: Mapping[str, Any], templates: Mapping[str, Definition]) -> Keeper:

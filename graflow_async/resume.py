@@ -17,7 +17,7 @@ from .checkpointer import Checkpointer, Kind, Log, Record
 from .definition import Definition
 from .errors import CheckpointError, GraphChangedError, UnknownRunError
 from .fingerprint import Shape, code_changes, graph_changes, shape_of
-from .graph import Graph
+from .graph import STAYS, Graph
 from .keeping import Keeper, head
 from .options import RunOptions
 from .run import Run
@@ -234,7 +234,7 @@ def with_kept(graph: Graph, kept: Mapping[str, Any]) -> Graph:
         if node.id in kept and node.task is not None:
             row = (node.id, asked, node.groups, (), "async", True, _constant(node.id, kept[node.id]))
         else:
-            row = (node.id, asked, node.groups, node.bounds, node.kind, node.is_plain, node.task)
+            row = (node.id, asked, node.groups, node.bounds, node.kind + STAYS * node.stays, node.is_plain, node.task)
         rows.append(row)
     plot = graph.plot
     edges = (graph.successors_of, graph.edges, plot.targets, plot.forks, plot.entries, graph.starts_all)

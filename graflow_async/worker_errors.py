@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import GraflowRuntimeError
+from .errors import GraflowRuntimeError, StoreUnavailableError
 
 
 class PoisonTaskError(GraflowRuntimeError):
@@ -52,3 +52,13 @@ class NoWorkersError(GraflowRuntimeError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by what it is made of."""
         return type(self), (self.queue, self.seconds)
+
+
+class QueueFullError(StoreUnavailableError):
+    """Redis has no memory left for more jobs; those that are there can still be finished.
+
+    Attributes:
+        taken: of the jobs that were to be sent together, so many of the first were taken.
+    """
+
+    taken = 0

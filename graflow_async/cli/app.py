@@ -14,7 +14,8 @@ import typer
 
 from .._version import __version__
 from . import dead, doctor, feedback, graph, keygen, resume, run, runs, ui, worker
-from .failures import INTERRUPTED, USAGE, say
+from .completion import VARIABLE, whole_words
+from .failures import COMMAND_NAME, FAILED, INTERRUPTED, USAGE, program, say
 from .options import Debug
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (run, resume, runs, feedback, ui, worker, dead, graph, keygen, doctor)
 
+_COMPLETION = ("--install-completion", "--show-completion")
 # What the parser raises derives from this class; it is public under its own name only in some releases of typer.
 _ParserError = cast("type[Exception]", typer.BadParameter.__base__)
 
@@ -39,7 +41,7 @@ Version = Annotated[
 
 
 def _root(context: typer.Context, *, debug: Debug = False, version: Version = False) -> int:
-    """Run and look at asyncio-native workflows."""
+    """Run asyncio-native workflows, record them, go on with them, and look at what they did."""
     del version  # answered while it was parsed
     context.obj = debug
     if context.invoked_subcommand is not None:
@@ -51,7 +53,7 @@ def _root(context: typer.Context, *, debug: Debug = False, version: Version = Fa
 def make_app() -> typer.Typer:
     """Make the application with every command."""
     app = typer.Typer(
-        add_completion=False,
+        epilog="Example: graflow-async run flows.py:etl --input day=2026-01-31 --checkpoint-dir ./checkpoints",
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["--help", "-h"]},
     )
@@ -61,18 +63,35 @@ def make_app() -> typer.Typer:
     return app
 
 
-def call(arguments: Sequence[str], program: str) -> int:
-    """Run one command line and give its exit code."""
+def call(arguments: Sequence[str], name: str) -> int:
+    """Run one command line and give its exit code.
+
+    Args:
+        arguments: what follows the program's name.
+        name: how the user calls the program.
+    """
+    if any(word.startswith(_COMPLETION) for word in arguments):
+        name = COMMAND_NAME  # a shell completes commands of one word, and would else take that for `python`
+    token = program.set(name)
+    try:
+        return _call(arguments, name)
+    finally:
+        program.reset(token)
+
+
+def _call(arguments: Sequence[str], name: str) -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):  # closed, or replaced by whoever calls
             # A value may hold characters that the terminal cannot show; that is no reason to fail.
             cast("Any", stream).reconfigure(errors="backslashreplace")
     try:
-        code = typer.main.get_command(make_app()).main(list(arguments), prog_name=program, standalone_mode=False)
+        command = typer.main.get_command(make_app())
+        with whole_words():
+            code = command.main(list(arguments), prog_name=name, complete_var=VARIABLE, standalone_mode=False)
         sys.stdout.flush()
     except _ParserError as error:
         context: Any = getattr(error, "ctx", None)
-        path = context.command_path if context is not None else program
+        path = context.command_path if context is not None else name
         say(f"{cast('Any', error).format_message().rstrip('.')} (see `{path} --help`)")
         return USAGE
     except (typer.Abort, KeyboardInterrupt):
@@ -82,4 +101,6 @@ def call(arguments: Sequence[str], program: str) -> int:
         # The reader has left. The interpreter flushes once more at its end, which must not fail as well.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except SystemExit as end:  # of what typer does about shells
+        code = end.code if isinstance(end.code, int | None) else FAILED
     return code if isinstance(code, int) else 0

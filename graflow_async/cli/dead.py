@@ -10,7 +10,7 @@ from .._lazy import lazily
 from ..errors import ConfigError, StoreError
 from .failures import DONE, CommandError, UsageError, guarded, spelled
 from .loop import drive
-from .options import Debug
+from .options import Debug, check_group
 from .output import as_json, moment, print_table
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .._redis.jobs import DeadLetter, JobQueue
 
+_client = lazily("graflow_async._redis.client")
 _jobs = lazily("graflow_async._redis.jobs")  # the client is slow to import
 
 T = TypeVar("T")
@@ -37,12 +38,14 @@ _PAGE = 100  # letters
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    commands = typer.Typer(help="Look after tasks that were given up because workers died under them.")
+    commands = typer.Typer(
+        help="Look after tasks that were given up because workers died under them.",
+        epilog="Example: graflow-async dead list --redis-url redis://localhost:6379/0",
+    )
     commands.callback(invoke_without_command=True)(dead)
-    commands.command("list")(list_letters)
-    commands.command("show")(show)
-    commands.command("retry")(retry)
-    commands.command("drop")(drop)
+    commands.command("list", epilog="Example: graflow-async dead list --queue default --json")(list_letters)
+    for name, command in {"show": show, "retry": retry, "drop": drop}.items():
+        commands.command(name, epilog=f"Example: graflow-async dead {name} LETTER")(command)
     app.add_typer(commands, name="dead")
 
 
@@ -57,6 +60,7 @@ def dead(
     """Look after tasks that were given up because workers died under them."""
     if context.invoked_subcommand is None:
         return list_letters(redis_url=redis_url, queue=queue, json=json, debug=debug)
+    check_group(context)
     return DONE
 
 
@@ -150,6 +154,9 @@ def _ask(url: str | None, name: str, question: Callable[[JobQueue], Awaitable[T]
     """
 
     async def ask() -> T:
+        with _client.our_errors("looking for Redis"):  # once: a queue is patient with a Redis that restarts
+            async with _client.connect(url) as client:
+                await client.ping()
         async with _jobs.JobQueue(url, name) as queue:
             return await question(queue)
 
@@ -158,7 +165,8 @@ def _ask(url: str | None, name: str, question: Callable[[JobQueue], Awaitable[T]
     except ConfigError as error:
         raise UsageError(str(error)) from error
     except StoreError as error:
-        raise CommandError(str(error)) from error
+        hint = "" if url else " (say where it is with --redis-url or GRAFLOW_REDIS_URL)"
+        raise CommandError(f"{error}{hint}") from error
 
 
 async def _all(queue: JobQueue) -> list[DeadLetter]:

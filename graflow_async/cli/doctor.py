@@ -9,17 +9,24 @@ import platform
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from typing import Annotated
 
 import typer
 
+from .._lazy import lazily
 from .._version import __version__
-from .failures import DONE, FAILED, guarded
+from ..codec import Keyring
+from ..errors import ConfigError, SecurityError
+from ..options import DEFAULT_DIRECTORY, is_url
+from .doctor_findings import Finding
+from .failures import DONE, FAILED, guarded, spelled, without_password
+from .loop import drive
 from .options import Debug
 from .output import as_json
 
-REDIS_URL = "GRAFLOW_REDIS_URL"
+_server = lazily("graflow_async.cli.doctor_redis")  # the client is slow to import
+
+SECRET_KEY = "GRAFLOW_SECRET_KEY"  # noqa: S105  # the name of a variable
 CORE = ("anyio", "cloudpickle", "redis", "aiofiles")
 EXTRAS = {
     "cli": ("typer", "rich"),
@@ -27,44 +34,69 @@ EXTRAS = {
     "prompts": ("jinja2", "pyyaml"),
     "feedback": ("jsonschema", "pydantic", "httpx"),
     "ui": ("fastapi", "uvicorn"),
+    "otel": ("opentelemetry-api",),
     "uvloop": ("uvloop",),
 }
-_PATIENCE = 3.0  # seconds for Redis to answer
 _COLOURS = {"ok": "green", "info": None, "warning": "yellow", "problem": "red"}
 
-
-class Finding(NamedTuple):
-    """One thing that was looked at; a problem makes the command fail."""
-
-    name: str
-    state: Literal["ok", "info", "warning", "problem"]
-    detail: str
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object with every finding.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object: healthy, and findings with name, state and detail.")
+]
+RedisUrl = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Look at this Redis, too (or GRAFLOW_REDIS_URL).",
+        envvar="GRAFLOW_REDIS_URL",
+        show_default=False,
+        show_envvar=False,
+    ),
+]
+Queue = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="The queue of the workers that are counted.", envvar="GRAFLOW_QUEUE", show_envvar=False
+    ),
+]
+CheckpointDir = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint-dir", metavar="DIR|URL", help="Where runs are to be recorded: it must work.", show_default=False
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("doctor")(doctor)
+    app.command("doctor", epilog="Example: graflow-async doctor --redis-url redis://localhost:6379/0")(doctor)
 
 
-def doctor(*, json: Json = False, debug: Debug = False) -> int:
-    """Check Python, packages, extras, the event loop, this folder and Redis."""
+def doctor(
+    *,
+    checkpoint_dir: CheckpointDir = None,
+    redis_url: RedisUrl = None,
+    queue: Queue = "default",
+    json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Check Python, packages, extras, the event loop, signing keys, where runs are recorded, and Redis.
+
+    Exit code 1 if something that was asked for does not work; a warning is none.
+    """
 
     def body() -> int:
-        findings = examine()
+        findings = examine(checkpoint_dir, redis_url, queue)
+        healthy = all(finding.state != "problem" for finding in findings)
         if json:
-            healthy = all(finding.state != "problem" for finding in findings)
             print(as_json({"healthy": healthy, "findings": [finding._asdict() for finding in findings]}), flush=True)
         else:
             _show(findings)
-        return FAILED if any(finding.state == "problem" for finding in findings) else DONE
+        return DONE if healthy else FAILED
 
     return guarded(body, debug=debug)
 
 
-def examine() -> list[Finding]:
+def examine(checkpoint_dir: str | None, redis_url: str | None, queue: str) -> list[Finding]:
     """Look at everything."""
     python = f"{platform.python_implementation()} {platform.python_version()} on {platform.platform()}"
     return [
@@ -73,8 +105,9 @@ def examine() -> list[Finding]:
         *(_package(name) for name in CORE),
         *(_extra(name, packages) for name, packages in EXTRAS.items()),
         asyncio.run(_loop()),
-        _folder(Path.cwd()),
-        asyncio.run(_redis(os.environ.get(REDIS_URL, ""))),
+        _key(),
+        *_place(checkpoint_dir, redis_url, queue),
+        *_redis(redis_url, queue),
     ]
 
 
@@ -106,53 +139,62 @@ def _extra(name: str, packages: tuple[str, ...]) -> Finding:
 
 
 async def _loop() -> Finding:
-    """Say which loop `asyncio.run` makes."""
+    """Say which loop commands run on."""
     kind = type(asyncio.get_running_loop())
-    return Finding("event loop", "ok", f"{kind.__module__}.{kind.__qualname__}")
+    there = "; uvloop is there for programs that start it" if _version("uvloop") and "uvloop" not in str(kind) else ""
+    return Finding("event loop", "ok", f"{kind.__module__}.{kind.__qualname__}{there}")
 
 
-def _folder(folder: Path) -> Finding:
-    """Try to write a file where checkpoints go by default."""
+def _key() -> Finding:
+    """Find the keys that sign what is pickled, as a run would; the local one is made if there is none."""
     try:
-        with tempfile.TemporaryFile(dir=folder):
+        keyring = Keyring.load()
+    except (ConfigError, SecurityError) as error:
+        return Finding("signing key", "problem", str(error))
+    if keyring.is_local:
+        detail = f"a local key, for this user and machine ({SECRET_KEY} is not set: see `graflow-async keygen`)"
+        return Finding("signing key", "ok", detail)
+    more = len(keyring.ids) - 1
+    others = f" and {more} older ones verify" if more > 1 else " and an older one verifies" if more else ""
+    return Finding("signing key", "ok", f"{SECRET_KEY} is set: {keyring.active} signs{others}")
+
+
+def _place(directory: str | None, redis_url: str | None, queue: str) -> list[Finding]:
+    """Look at where runs are to be recorded."""
+    if directory is not None and is_url(directory):
+        found = [] if directory == redis_url else _redis(directory, queue)
+        return [Finding("checkpoints", "info", f"in Redis at {without_password(directory)}"), *found]
+    return [_folder(Path(directory or DEFAULT_DIRECTORY), is_asked=directory is not None)]
+
+
+def _folder(folder: Path, *, is_asked: bool) -> Finding:
+    """Try to write a file where runs are recorded, or where their directory would be made."""
+    folder = folder.absolute()
+    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    try:
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        return Finding("folder", "warning", f"{folder} cannot be written to ({error.strerror}): no checkpoints here")
-    return Finding("folder", "ok", f"{folder} can be written to")
+        state = "problem" if is_asked else "warning"
+        return Finding("checkpoints", state, f"{there} cannot be written to ({error.strerror}): no run is recorded")
+    made = "" if there == folder else f"; {folder.relative_to(there)} is made when a run is recorded"
+    return Finding("checkpoints", "ok", f"{there} can be written to{made}")
 
 
-async def _redis(url: str) -> Finding:
-    """Greet the server that the environment names."""
+def _redis(url: str | None, queue: str) -> list[Finding]:
+    """Look at the Redis that the command line or the environment names."""
     if not url:
-        return Finding("redis server", "info", f"{REDIS_URL} is not set; runs stay in one process")
-    place = _without_password(url)
-    import redis.asyncio  # slow to import, and most runs never need it
-    from redis.exceptions import RedisError
-
-    try:
-        client = redis.asyncio.from_url(url, socket_connect_timeout=_PATIENCE, socket_timeout=_PATIENCE)
-    except ValueError as error:
-        return Finding("redis server", "problem", f"{REDIS_URL} ({place}): {error}")
-    try:
-        async with client, asyncio.timeout(_PATIENCE):
-            server = await client.info("server")  # pyright: ignore[reportUnknownMemberType]
-    except (RedisError, OSError, TimeoutError) as error:
-        return Finding("redis server", "problem", f"{place} does not answer: {error or type(error).__name__}")
-    return Finding("redis server", "ok", f"{server['redis_version']} at {place}")
-
-
-def _without_password(url: str) -> str:
-    """Hide the password of a URL."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+        return [Finding("redis server", "info", "neither --redis-url nor GRAFLOW_REDIS_URL: runs stay in one process")]
+    return drive(_server.look_at(url, queue, is_signed=os.environ.get(SECRET_KEY) is not None))
 
 
 def _show(findings: list[Finding]) -> None:
-    """Print a line for each finding, coloured where stdout is a terminal."""
+    """Print a line for each finding, coloured where stdout is a terminal that may have colours."""
     width = max(len(finding.name) for finding in findings)
+    has_colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     for finding in findings:
-        state = typer.style(f"{finding.state:<7}", fg=_COLOURS[finding.state])
-        typer.echo(f"{state}  {finding.name:<{width}}  {finding.detail}")
+        state = f"{finding.state:<7}"
+        if has_colours:
+            state = typer.style(state, fg=_COLOURS[finding.state])
+        print(f"{state}  {finding.name:<{width}}  {spelled(finding.detail)}")
+    sys.stdout.flush()

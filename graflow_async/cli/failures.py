@@ -6,6 +6,7 @@ import asyncio
 import shlex
 import sys
 import traceback
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import GraflowError, ParallelGroupError
@@ -14,6 +15,8 @@ from ..feedback_errors import WorkflowPausedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+COMMAND_NAME = "graflow-async"
+program = ContextVar("program", default=COMMAND_NAME)  # how the user calls it
 DONE, FAILED, USAGE, PAUSED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 _NOTE = "graflow_async: task "
 _GO_ON = "graflow-async: resume it with: "
@@ -85,7 +88,14 @@ def describe_pause(error: WorkflowPausedError) -> str:
 
 def resume_command(run_id: str, directory: str) -> str:
     """Give the command that goes on with a run."""
-    return f"graflow-async resume {shlex.quote(run_id)} --checkpoint-dir {shlex.quote(directory)}"
+    return f"{program.get()} resume {shlex.quote(run_id)} --checkpoint-dir {shlex.quote(without_password(directory))}"
+
+
+def without_password(place: str) -> str:
+    """Give a place as it may stand in a log."""
+    front, at, host = place.rpartition("@")
+    scheme, colons, user = front.partition("://")
+    return f"{scheme}://{user.partition(':')[0]}:***@{host}" if at and colons and ":" in user else place
 
 
 def tell_how_to_go_on(error: BaseException, run_id: str, directory: str) -> None:

@@ -15,18 +15,28 @@ from ..feedback import FeedbackRecord, FeedbackState, FeedbackType
 from ..feedback_errors import InvalidAnswerError, UnknownRequestError
 from ..inbox import Inbox
 from .asking import ask, can_ask, check_open, fitted, given_answer, json_of
+from .completion import questions, run_ids
 from .failures import DONE, UsageError, guarded, resume_command, spelled
-from .options import RECORDED_IN, Debug
+from .options import RECORDED_IN, Debug, check_group
 from .output import as_json
 from .place import RUNS_ON, at_inbox, check_exists, status_of
 from .questions import as_data, change_as_data, details, line_of, print_questions
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Place = Annotated[
-    str, typer.Option("--checkpoint-dir", "--dir", metavar="DIR", help="The directory in which runs are recorded.")
+    str,
+    typer.Option(
+        "--checkpoint-dir", "--dir", metavar="DIR|URL", help="The directory, or Redis, in which runs are recorded."
+    ),
 ]
 Question = Annotated[
-    str, typer.Argument(metavar="ID_OR_NAME", help="The id of a question, or its name.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="ID_OR_NAME",
+        help="The id of a question, or its name.",
+        show_default=False,
+        autocompletion=questions,
+    ),
 ]
 OfRun = Annotated[str | None, typer.Option("--run", metavar="RUN", help="Of this run; a name may stand in several.")]
 Assignee = Annotated[str | None, typer.Option(metavar="NAME", help="Only what is for this person.")]
@@ -42,17 +52,20 @@ _HINTS = {
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    commands = typer.Typer(help="See and answer the questions of recorded runs, and send events to runs.")
+    commands = typer.Typer(
+        help="See and answer the questions of recorded runs, and send events to runs.",
+        epilog="Example: graflow-async feedback answer approval --approve",
+    )
     commands.callback(invoke_without_command=True)(feedback)
-    for name, command in {
-        "list": list_questions,
-        "show": show,
-        "answer": answer,
-        "cancel": cancel,
-        "send": send,
-        "watch": watch,
-    }.items():
-        commands.command(name)(command)
+    for name, command, example in (
+        ("list", list_questions, "--json"),
+        ("show", show, "approval"),
+        ("answer", answer, "approval --approve --reason 'looks good'"),
+        ("cancel", cancel, "approval --reason 'no longer needed'"),
+        ("send", send, """RUN paid '{"order": 7}'"""),
+        ("watch", watch, "--assignee ada"),
+    ):
+        commands.command(name, epilog=f"Example: graflow-async feedback {name} {example}")(command)
     app.add_typer(commands, name="feedback")
 
 
@@ -62,8 +75,7 @@ def feedback(
     """See and answer the questions of recorded runs, and send events to runs."""
     if context.invoked_subcommand is None:
         return list_questions(checkpoint_dir=checkpoint_dir, json=json, debug=debug)
-    if checkpoint_dir != RECORDED_IN or json:
-        raise typer.BadParameter(f"options stand after the command: feedback {context.invoked_subcommand} ...")
+    check_group(context)
     return DONE
 
 
@@ -187,10 +199,12 @@ def cancel(
 
 
 def send(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The id of the run.", show_default=False)],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="The id of the run.", show_default=False, autocompletion=run_ids)
+    ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the event.", show_default=False)],
     payload: Annotated[
-        str | None, typer.Argument(metavar="[JSON]", help="What the event carries.", show_default=False)
+        str | None, typer.Argument(metavar="JSON", help="What the event carries.", show_default=False)
     ] = None,
     *,
     checkpoint_dir: Place = RECORDED_IN,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
 import types
@@ -14,15 +15,15 @@ from ..errors import BindingError
 from ..plan import MISSING
 from ..task import Task
 from ..workflow import Workflow
-from .failures import UsageError
+from .converting import Misfit, fit, says_something
+from .failures import UsageError, say
 from .targets import Runnable, as_workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 # Not `task(...)`, which runs a plain flow when it is called from plain code.
 _CALL = cast("Any", Task.__call__)  # pyright: ignore[reportUnknownMemberType]
-_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 def read_document(source: str) -> dict[str, Any]:
@@ -33,8 +34,7 @@ def read_document(source: str) -> dict[str, Any]:
     """
     name = "stdin" if source == "-" else source
     try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
-        document = json.loads(text)
+        document = json.loads(_text_of(source), parse_constant=_refuse)
     except OSError as error:
         raise UsageError(f"cannot read {name}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
@@ -45,10 +45,10 @@ def read_document(source: str) -> dict[str, Any]:
 
 
 def read_pairs(pairs: Sequence[str]) -> dict[str, str]:
-    """Split `name=value` pairs at their first `=`.
+    """Split `name=value` pairs at their first `=`; `@file` stands for what is in the file, `@@` for an `@`.
 
     Raises:
-        UsageError: a pair has no name or no `=`, or a name stands twice.
+        UsageError: a pair has no name or no `=`, a name stands twice, or a file cannot be read.
     """
     found: dict[str, str] = {}
     for pair in pairs:
@@ -57,8 +57,29 @@ def read_pairs(pairs: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--input takes name=value, not {pair!r}")
         if name in found:
             raise UsageError(f"input {name!r} is given twice; write a list as {name}='[1, 2]'")
-        found[name] = value
+        found[name] = _from_file(name, value[1:]) if value.startswith("@") else value
     return found
+
+
+def _from_file(name: str, source: str) -> str:
+    """Give what an `@` stands for.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    if source.startswith("@"):
+        return source
+    try:
+        return _text_of(source)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
+        raise UsageError(
+            f"input {name!r}: cannot read {source!r}: {why} (a text with @ in front is written @@)"
+        ) from error
+
+
+def _text_of(source: str) -> str:
+    return sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
 
 
 def prepare(
@@ -68,40 +89,54 @@ def prepare(
 
     Args:
         runnable: what to run.
-        document: values as they are.
-        pairs: texts to convert; they win over `document`.
+        document: values out of JSON.
+        pairs: texts; they win over `document`.
 
     Raises:
-        UsageError: a text does not fit its parameter, or a lone task has no such parameter or lacks a value.
+        UsageError: a value does not fit its parameter, or a lone task has no such parameter or lacks a value.
     """
     tasks = _tasks(runnable)
-    inputs = {**document, **{name: convert(name, text, tasks) for name, text in pairs.items()}}
+    inputs = {
+        **{name: _convert(name, value, None, tasks) for name, value in document.items() if name not in pairs},
+        **{name: _convert(name, _parsed(text), text, tasks) for name, text in pairs.items()},
+    }
     if isinstance(runnable, Task):
         runnable, inputs = _bind(cast("Task[Any, Any]", runnable), inputs)
+    else:
+        _point_at_slips(inputs, tasks)
     return as_workflow(runnable), inputs
 
 
-def convert(name: str, text: str, tasks: Iterable[Task[Any, Any]]) -> Any:
-    """Read the text of an input as JSON where it is, then as the annotation of the parameter says.
+def _point_at_slips(inputs: Iterable[str], tasks: Iterable[Task[Any, Any]]) -> None:
+    """Tell of names that look like those of a parameter and are none; tasks may still read them from the channel."""
+    names = {parameter.name for task in tasks for parameter in task.definition.plan.parameters}
+    for name in inputs:
+        near = difflib.get_close_matches(name, names, n=1) if name not in names else ()
+        if near:
+            say(f"no task has a parameter {name!r}; did you mean {near[0]!r}?", "note")
+
+
+def _convert(name: str, value: Any, text: str | None, tasks: Iterable[Task[Any, Any]]) -> Any:
+    """Read an input as the annotation of its parameter says; where parameters of that name disagree, JSON decides.
 
     Raises:
-        UsageError: the text does not fit the annotation.
+        UsageError: it does not fit the annotation.
     """
-    try:
-        value = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        value = text
-    kinds = [kind for kind in map(_kind, _annotations(name, tasks)) if kind is not None]
-    if not kinds or any(kind != kinds[0] for kind in kinds):
+    found = [annotation for annotation in _annotations(name, tasks) if says_something(annotation)]
+    if not found or any(annotation != found[0] for annotation in found):
         return value
-    kind, is_optional = kinds[0]
-    if value is None and is_optional:
-        return None
     try:
-        return _CONVERTERS[kind](text, value)
-    except ValueError:
-        hint = {list: f"; write it as JSON: {name}='[1, 2]'", dict: f"; write it as JSON: {name}='{{\"key\": 1}}'"}
-        raise UsageError(f"input {name!r} is {kind.__name__}, not {text!r}{hint.get(kind, '')}") from None
+        return fit(found[0], value, text)
+    except Misfit as error:
+        raise UsageError(f"input {name + error.place!r} {error.text}") from None
+
+
+def _parsed(text: str) -> Any:
+    """Read a text as JSON where it is JSON; else it stays a text."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _tasks(runnable: Runnable) -> list[Task[Any, Any]]:
@@ -152,56 +187,6 @@ def _resolved(annotation: Any, func: Any) -> Any:
         return None
 
 
-def _kind(annotation: Any) -> tuple[type, bool] | None:
-    """Say which simple type an annotation asks for, and whether None is one of its values."""
-    members = typing.get_args(annotation) if typing.get_origin(annotation) in (typing.Union, types.UnionType) else None
-    choices = [member for member in members or (annotation,) if member is not type(None)]
-    if len(choices) != 1:
-        return None
-    kind = typing.get_origin(choices[0]) or choices[0]
-    return (kind, len(choices) < len(members or choices)) if kind in _CONVERTERS else None
-
-
 def _refuse(constant: str) -> NoReturn:
     """Leave NaN and Infinity texts: they are no JSON."""
     raise ValueError(constant)
-
-
-def _as_int(text: str, _value: Any) -> int:
-    return int(text)
-
-
-def _as_float(text: str, _value: Any) -> float:
-    return float(text)
-
-
-def _as_bool(text: str, _value: Any) -> bool:
-    if text.lower() not in _WORDS:
-        raise ValueError(text)
-    return _WORDS[text.lower()]
-
-
-def _as_text(text: str, value: Any) -> str:
-    return value if isinstance(value, str) else text
-
-
-def _as_list(text: str, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValueError(text)  # noqa: TRY004  # one class for every text that does not fit
-    return cast("list[Any]", value)
-
-
-def _as_dict(text: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(text)  # noqa: TRY004  # as above
-    return cast("dict[str, Any]", value)
-
-
-_CONVERTERS: dict[Any, Callable[[str, Any], Any]] = {
-    int: _as_int,
-    float: _as_float,
-    bool: _as_bool,
-    str: _as_text,
-    list: _as_list,
-    dict: _as_dict,
-}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("keygen")(keygen)
+    app.command("keygen", epilog="Example: export GRAFLOW_SECRET_KEY=$(graflow-async keygen)")(keygen)
 
 
 def keygen() -> int:

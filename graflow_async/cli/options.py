@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..options import DEFAULT_DIRECTORY
+from .completion import run_ids, targets
 
 
 class Durability(StrEnum):
@@ -24,32 +25,63 @@ def _or_root(context: typer.Context, value: bool) -> bool:  # noqa: FBT001  # ca
     return value or bool(context.find_root().obj)
 
 
+class _Misplaced(typer.BadParameter):
+    """An option stands where it would be lost."""
+
+    def format_message(self) -> str:
+        """Say so without further words."""
+        return self.message
+
+
+def check_group(context: typer.Context) -> None:
+    """Refuse options between a group and its command: they would be lost.
+
+    Raises:
+        typer.BadParameter: there are some.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name != "debug" and source is not None and source.name == "COMMANDLINE":
+            option = parameter.opts[0]
+            command = f"{context.info_name} {context.invoked_subcommand}"
+            raise _Misplaced(f"{option} stands after the command: {command} ... {option}", context)
+
+
 Target = Annotated[
     str,
     typer.Argument(
         metavar="MODULE:OBJECT",
         help="A dotted module or the path of a .py file, then a Workflow, a task, a flow or a function that makes one.",
         show_default=False,
+        autocompletion=targets,
     ),
 ]
 RecordedTarget = Annotated[
     str | None,
     typer.Argument(
-        metavar="[MODULE:OBJECT]",
+        metavar="MODULE:OBJECT",
         help="The workflow as it is today; without it the one that was recorded with the run is used.",
         show_default=False,
+        autocompletion=targets,
     ),
 ]
 RunOrPath = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="The id of a recorded run, or the path of a checkpoint.", show_default=False),
+    typer.Argument(
+        metavar="RUN",
+        help="The id of a recorded run, or the path of a checkpoint.",
+        show_default=False,
+        autocompletion=run_ids,
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", callback=_or_root, help="Show the traceback of an error.")]
 CheckpointDir = Annotated[
-    str | None, typer.Option(metavar="DIR", help="Record the run in this directory.", show_default=False)
+    str | None,
+    typer.Option(metavar="DIR|URL", help="Record the run in this directory, or Redis.", show_default=False),
 ]
 RecordedIn = Annotated[
-    str, typer.Option("--checkpoint-dir", metavar="DIR", help="The directory in which runs are recorded.")
+    str,
+    typer.Option("--checkpoint-dir", metavar="DIR|URL", help="The directory, or Redis, in which runs are recorded."),
 ]
 RECORDED_IN = DEFAULT_DIRECTORY
 DurabilityOption = Annotated[
@@ -63,6 +95,9 @@ DurabilityOption = Annotated[
 ]
 MaxConcurrency = Annotated[int | None, typer.Option(metavar="N", help="The most tasks that run at once.")]
 Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="The longest that the run may take.")]
+Progress = Annotated[
+    bool, typer.Option("--progress", help="Show on stderr what runs, waits and why, if that is a terminal.")
+]
 Json = Annotated[
     bool,
     typer.Option(

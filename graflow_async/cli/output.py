@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import json
 import math
 import os
@@ -10,7 +11,10 @@ import pprint
 import sys
 from contextlib import contextmanager
 from datetime import datetime
+from decimal import Decimal
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 from .failures import spelled
 
@@ -47,8 +51,8 @@ def moment(at: float) -> str:
 
 
 def short(text: str, longest: int = 40) -> str:
-    """Cut a long text."""
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+    """Cut a long text where a person looks at it; a pipe gets all of it."""
+    return text if len(text) <= longest or not sys.stdout.isatty() else f"{text[: longest - 3]}..."
 
 
 def print_table(rows: Sequence[Sequence[str]], numbers: Collection[int] = ()) -> None:
@@ -71,6 +75,8 @@ def as_json(value: Any) -> str:
 
 def _plain(value: Any, around: tuple[int, ...]) -> Any:
     """Turn a value into what JSON knows; `around` holds the ids of the containers it lies in."""
+    if isinstance(value, enum.Enum):
+        value = value.value
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, str):
@@ -86,6 +92,8 @@ def _plain(value: Any, around: tuple[int, ...]) -> Any:
         return [_plain(item, around) for item in cast("list[Any]", value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name), around) for f in dataclasses.fields(value)}
+    if isinstance(value, (PurePath, UUID, Decimal)):
+        return str(value)
     for method in ("model_dump", "isoformat"):
         convert = getattr(value, method, None)
         if callable(convert) and not isinstance(value, type):

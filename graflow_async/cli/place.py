@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..brokering import broker_of
-from ..errors import ConfigError, GraflowError
+from ..errors import ConfigError, DefinitionError, GraflowError, UnsignedPayloadError
 from ..feedback_errors import UnknownRequestError
 from ..inbox import Inbox
+from ..keeping import checkpointer_of
 from ..manager import CheckpointManager
+from ..options import is_url
 from .failures import UsageError
 from .loop import drive
 
@@ -27,11 +29,12 @@ def at_inbox(directory: str, work: Callable[[Inbox], Awaitable[T]]) -> T:
     Raises:
         UsageError: there is no such question, or no such place.
     """
-    if Path(directory).exists() and not Path(directory).is_dir():
+    is_redis = is_url(directory)
+    if not is_redis and Path(directory).exists() and not Path(directory).is_dir():
         raise UsageError(f"{directory} is no directory")
 
     async def do() -> T:
-        broker: Any = broker_of("file", checkpoint_dir=directory)
+        broker: Any = broker_of(None, redis_url=directory) if is_redis else broker_of("file", checkpoint_dir=directory)
         try:
             return await work(Inbox(broker))
         finally:
@@ -60,5 +63,19 @@ def check_exists(directory: str) -> None:
     Raises:
         UsageError: it is not there.
     """
-    if not Path(directory).exists():
+    if not is_url(directory) and not Path(directory).exists():
         raise UsageError(f"there is no directory {directory}")
+
+
+def check_recorded(directory: str) -> None:
+    """Refuse what is no place for runs, and keys that are none.
+
+    Raises:
+        UsageError: runs cannot be read with what was given.
+    """
+    try:
+        checkpointer_of({"checkpoint_dir": directory})
+    except (DefinitionError, UnsignedPayloadError) as error:
+        raise UsageError(str(error)) from error
+    if not is_url(directory) and Path(directory).exists() and not Path(directory).is_dir():
+        raise UsageError(f"{directory} is no directory")

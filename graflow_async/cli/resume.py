@@ -22,6 +22,7 @@ from .options import (
     DurabilityOption,
     Json,
     MaxConcurrency,
+    Progress,
     RecordedIn,
     RecordedTarget,
     RunOrPath,
@@ -52,7 +53,7 @@ Interrupted = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("resume")(resume)
+    app.command("resume", epilog="Example: graflow-async resume RUN --checkpoint-dir ./checkpoints")(resume)
 
 
 def resume(
@@ -65,6 +66,7 @@ def resume(
     max_concurrency: MaxConcurrency = None,
     timeout: Timeout = None,
     durability: DurabilityOption = None,
+    progress: Progress = False,
     json: Json = False,
     debug: Debug = False,
 ) -> int:
@@ -85,6 +87,7 @@ def resume(
             if workflow is not None:
                 report["workflow"] = workflow.name
             options["listeners"] = [partial(_note, report)]
+            options["progress"] = progress
             failure = _go_on(report, run, workflow, options, allow_changes=allow_changes, interrupted=wishes)
         if failure is not None and "is_under_way" in report:
             tell_how_to_go_on(failure, report["run_id"], checkpoint_dir)

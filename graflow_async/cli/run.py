@@ -14,7 +14,17 @@ from ..options import RunOptions, check_options
 from ..workflow import Workflow
 from .failures import UsageError, guarded, tell_how_to_go_on
 from .inputs import prepare, read_document, read_pairs
-from .options import CheckpointDir, Debug, Durability, DurabilityOption, Json, MaxConcurrency, Target, Timeout
+from .options import (
+    CheckpointDir,
+    Debug,
+    Durability,
+    DurabilityOption,
+    Json,
+    MaxConcurrency,
+    Progress,
+    Target,
+    Timeout,
+)
 from .outcome import answer, carry_out
 from .output import prints_on_stderr
 from .targets import load
@@ -23,11 +33,17 @@ Input = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=VALUE",
-        help="An input, as often as needed. JSON where it is JSON, else text; an annotated parameter converts it.",
+        help="An input, as often as needed; its parameter's annotation converts it. @FILE is what is in a file.",
     ),
 ]
 InputsJson = Annotated[
-    str | None, typer.Option(metavar="FILE", help="A JSON object of inputs; - reads stdin. --input wins over it.")
+    str | None,
+    typer.Option(
+        "--inputs",
+        "--inputs-json",
+        metavar="FILE",
+        help="A JSON object of inputs; - reads stdin. --input wins over it.",
+    ),
 ]
 Start = Annotated[
     list[str] | None, typer.Option(metavar="ID", help="The task to start from instead of the roots; may be repeated.")
@@ -41,7 +57,8 @@ _NOT_BEGUN = (CheckpointError, ConfigError)  # where a run could not be recorded
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("run")(run)
+    example = "Example: graflow-async run flows.py:etl --input day=2026-01-31 --checkpoint-dir ./checkpoints"
+    app.command("run", epilog=example)(run)
 
 
 def run(
@@ -55,6 +72,7 @@ def run(
     checkpoint_dir: CheckpointDir = None,
     run_id: RunId = None,
     durability: DurabilityOption = None,
+    progress: Progress = False,
     json: Json = False,
     debug: Debug = False,
 ) -> int:
@@ -67,6 +85,7 @@ def run(
 
     def body() -> int:
         options = _options(max_concurrency, timeout, checkpoint_dir, run_id, durability)
+        options["progress"] = progress
         pairs = read_pairs(input or ())
         document = read_document(inputs_json) if inputs_json is not None else {}
         with prints_on_stderr() if json else nullcontext():

@@ -1,26 +1,30 @@
-"""`graflow-async runs`: the recorded runs of a directory, listed, shown step by step, and what resuming would do."""
+"""`graflow-async runs`: the recorded runs of a directory, listed, shown step by step, and what resuming would do.
+
+What they did when is told next door, in `stories`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json as json_format
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from .._runtime.history import opening_of
 from ..checkpointer import Kind, Record
-from ..errors import CheckpointError, DefinitionError, GraphChangedError
+from ..errors import CheckpointError, GraphChangedError
 from ..fingerprint import graph_changes, shape_of
 from ..keeping import checkpointer_of
 from ..manager import CheckpointManager, RecordedRun
 from ..recovery import subject_of
 from ..resume import recorded_subject, told
 from ..workflow import Workflow
-from .failures import DONE, FAILED, UsageError, describe, guarded, say, spelled
-from .options import RECORDED_IN, Debug, RecordedIn, RecordedTarget, RunOrPath
+from . import stories
+from .failures import DONE, FAILED, describe, guarded, say, spelled, without_password
+from .options import RECORDED_IN, Debug, RecordedIn, RecordedTarget, RunOrPath, check_group
 from .output import as_json, moment, print_table, prints_on_stderr, short
+from .place import check_recorded
 from .resume import refuse, workflow_of
 
 if TYPE_CHECKING:
@@ -40,11 +44,15 @@ class Shown(NamedTuple):
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    commands = typer.Typer(help="List recorded runs, show one, or see what resuming it would do.")
+    commands = typer.Typer(
+        help="List recorded runs, show one, when what ran and why, or what resuming it would do.",
+        epilog="Example: graflow-async runs list --checkpoint-dir ./checkpoints",
+    )
     commands.callback(invoke_without_command=True)(runs)
-    commands.command("list")(list_runs)
-    commands.command("show")(show)
-    commands.command("plan")(plan)
+    commands.command("list", epilog="Example: graflow-async runs list --json")(list_runs)
+    commands.command("show", epilog="Example: graflow-async runs show RUN")(show)
+    commands.command("plan", epilog="Example: graflow-async runs plan RUN flows.py:etl")(plan)
+    stories.register(commands)
     app.add_typer(commands, name="runs")
 
 
@@ -54,6 +62,7 @@ def runs(
     """List recorded runs, show one, or see what resuming it would do."""
     if context.invoked_subcommand is None:
         return list_runs(checkpoint_dir=checkpoint_dir, json=json, debug=debug)
+    check_group(context)
     return DONE
 
 
@@ -61,14 +70,14 @@ def list_runs(*, checkpoint_dir: RecordedIn = RECORDED_IN, json: Json = False, d
     """List the recorded runs, the one that was written last first."""
 
     def body() -> int:
-        _check(checkpoint_dir)
+        check_recorded(checkpoint_dir)
         found: list[RecordedRun] = CheckpointManager(checkpoint_dir).list_runs()
         if json:
             print(as_json([run._asdict() for run in found]), flush=True)
         elif found:
             _print_table(found)
         else:
-            print(f"no runs are recorded in {checkpoint_dir}", flush=True)
+            print(f"no runs are recorded in {without_password(checkpoint_dir)}", flush=True)
         return DONE
 
     return guarded(body, debug=debug)
@@ -85,7 +94,7 @@ def show(
     """Show a recorded run: what it is, how it stands, and every step (a body that returned) with its time."""
 
     def body() -> int:
-        _check(checkpoint_dir)
+        check_recorded(checkpoint_dir)
         try:
             with prints_on_stderr():
                 shown = asyncio.run(_look(checkpoint_dir, run, workflow_of(target)))
@@ -115,7 +124,7 @@ def plan(
     """Say what resuming a run would keep, what is stale because the workflow has changed, and what would run."""
 
     def body() -> int:
-        _check(checkpoint_dir)
+        check_recorded(checkpoint_dir)
         try:
             with prints_on_stderr():
                 found = CheckpointManager(checkpoint_dir).plan(run, workflow_of(target))
@@ -134,20 +143,6 @@ def plan(
         return DONE
 
     return guarded(body, debug=debug)
-
-
-def _check(checkpoint_dir: str) -> None:
-    """Refuse what is no place for runs, and keys that are none.
-
-    Raises:
-        UsageError: runs cannot be read with what was given.
-    """
-    try:
-        checkpointer_of({"checkpoint_dir": checkpoint_dir})
-    except DefinitionError as error:
-        raise UsageError(str(error)) from error
-    if Path(checkpoint_dir).exists() and not Path(checkpoint_dir).is_dir():
-        raise UsageError(f"{checkpoint_dir} is no directory")
 
 
 async def _look(directory: str, source: str, workflow: Workflow | None) -> Shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -18,14 +19,14 @@ Place = Annotated[
     str, typer.Option("--checkpoint-dir", "--dir", metavar="DIR", help="The directory in which runs are recorded.")
 ]
 Host = Annotated[str, typer.Option(metavar="NAME", help="Where to listen; anything but this machine needs a token.")]
-Port = Annotated[int, typer.Option(metavar="N", help="The port to listen at; 0 for any free one.")]
+Port = Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="The port to listen at; 0 for any free one.")]
 Token = Annotated[str | None, typer.Option(metavar="TEXT", help="What callers must know (or GRAFLOW_UI_TOKEN).")]
 Docs = Annotated[bool, typer.Option("--docs", help="Also serve the description of the API.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("ui")(ui)
+    app.command("ui", epilog="Example: graflow-async ui --dir ./checkpoints --port 8765")(ui)
 
 
 def ui(
@@ -41,16 +42,17 @@ def ui(
 
     def body() -> int:
         try:
-            drive(
-                _server.serve_folder(
-                    checkpoint_dir,
-                    host=host,
-                    port=port,
-                    token=token,
-                    docs=docs,
-                    on_ready=_tell,
+            with suppress(KeyboardInterrupt):  # the way to end it
+                drive(
+                    _server.serve_folder(
+                        checkpoint_dir,
+                        host=host,
+                        port=port,
+                        token=token,
+                        docs=docs,
+                        on_ready=_tell,
+                    )
                 )
-            )
         except ConfigError as error:
             raise UsageError(str(error)) from error
         return DONE

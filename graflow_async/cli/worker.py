@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Annotated, Any
 
 import typer
 
 from .._lazy import lazily
-from .failures import DONE, FAILED
+from .failures import DONE, FAILED, guarded, program
+from .options import Debug
+from .targets import search_here
 
 _worker = lazily("graflow_async.worker.main")  # the client of Redis is slow to import
 
@@ -20,10 +23,17 @@ def register(app: typer.Typer) -> None:
     app.command("worker", context_settings=settings, add_help_option=False)(worker)
 
 
-def worker(arguments: Arguments = None) -> int:
+def worker(arguments: Arguments = None, *, debug: Debug = False) -> int:
     """Take tasks of runs from a queue in Redis and run them, until SIGTERM or Ctrl-C."""
-    try:
-        _worker.main(arguments or [])
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else DONE if end.code is None else FAILED
-    return DONE
+
+    def body() -> int:
+        search_here()  # tasks name the modules that they come from
+        try:
+            _worker.main(arguments or [], program=f"{program.get()} worker")
+        except SystemExit as end:
+            if debug and end.__cause__ is not None:
+                traceback.print_exception(end.__cause__)
+            return end.code if isinstance(end.code, int) else DONE if end.code is None else FAILED
+        return DONE
+
+    return guarded(body, debug=debug)

@@ -12,14 +12,17 @@ import pytest
 
 from benchmarks.chart import draw
 from benchmarks.cli import missed_lines, run_peers
-from benchmarks.plan import CASES, FLOOR, MUSTS, OURS, find_cases
+from benchmarks.plan import CASES, FLOOR, MUSTS, OURS, PEERS, find_cases
+from benchmarks.processes import run_child
+from benchmarks.redis_peers import REDIS_PEERS
 from benchmarks.results import RATIO, Measure, apply_musts, growth_of, measures_of
-from benchmarks.table import main_table
+from benchmarks.table import main_table, redis_table
 from benchmarks.worker import measure
 
 ROOT = Path(__file__).resolve().parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
-TIMED = [case.name for case in CASES if case.where == "timed"]
+TIMED = [case.name for case in CASES if case.where == "timed" and not case.name.startswith("redis")]
+OVER_REDIS = [case.name for case in CASES if case.where == "timed" and case.name.startswith("redis")]
 
 
 def run_benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -82,7 +85,7 @@ def test_a_quick_run_prints_a_table_and_writes_json_and_svg(tmp_path: Path):
     assert {side: len(values) for side, values in measured["samples"].items()} == {FLOOR: 3, OURS: 3}
     assert len(measured["ratios"]) == 3
     assert measured["value"] == sorted(measured["ratios"])[1]
-    assert set(document["peers"]["versions"]) == {"langgraph", "prefect", "graflow", "dask"}
+    assert set(document["peers"]["versions"]) == {*PEERS, *REDIS_PEERS}
 
     root = parse(chart_file.read_text(encoding="utf-8"))
     assert root.tag == f"{SVG}svg"
@@ -134,6 +137,30 @@ def test_both_sides_run_every_body_of_a_timed_scenario(name: str):
     found = measure(name, 40, 1, [FLOOR, OURS])
     assert found["errors"] == {}
     assert all(len(samples) == 1 and samples[0]["seconds"] > 0 for samples in found["samples"].values())
+
+
+def test_both_sides_run_every_job_over_redis():
+    """A driver, a worker and a server of each side do all the work, and the CPU time of each is known."""
+    code = f"""
+import json
+from benchmarks.worker import measure
+print(json.dumps([measure(name, 40, 1, [{FLOOR!r}, {OURS!r}]) for name in {OVER_REDIS!r}]))
+"""
+    for found in json.loads(run_child(["-c", code], 60)):
+        assert found["errors"] == {}
+        for (sample,) in found["samples"].values():
+            assert sample["seconds"] > 0
+            assert min(sample[f"cpu.{who}"] for who in ("driver", "worker", "server")) > 0
+
+
+def test_a_profile_over_redis_shows_both_processes_and_the_server():
+    """`--profile redis` tells where the driver, the worker and the server spend their time, in one run."""
+    done = run_benchmarks("--profile", "redis", "--n", "40")
+    assert done.returncode == 0, done.stderr
+    tables = [part for part in done.stdout.split("\n\n") if "under the profiler" in part]
+    assert [table.split(", N = 40, ")[0] for table in tables] == ["redis, driver", "worker"]
+    assert all(len(table.splitlines()) > 10 for table in tables)
+    assert "evalsha" in done.stdout
 
 
 @pytest.mark.slow
@@ -299,6 +326,28 @@ def test_a_peer_that_is_not_installed_is_shown_as_such():
     cells = run_peers(find_cases(["import"]), ["dask"], {"dask": None})
     assert cells["import", 1]["dask"] == "not installed"
     assert cells["import", 1][OURS].endswith("x")
+
+
+def test_queues_over_redis_that_are_not_installed_are_left_out_with_a_word():
+    """A peer that its interpreter does not have stops nothing, and is not passed over in silence."""
+    done = run_benchmarks("--only", "redis.peers", "--peers", "saq", "--peer-python", "saq=false")
+    assert done.returncode == 0, done.stderr
+    assert "redis.peers: left out, as none of the peers is installed" in done.stderr
+
+
+def test_ours_is_judged_by_the_best_queue_over_redis():
+    """The must of the peers is a ratio to the quickest of them, round by round, and each has its line."""
+    (case,) = [case for case in CASES if case.name == "redis.peers"]
+    cpu = {"cpu.driver": 1e-5, "cpu.worker": 2e-5, "cpu.server": 3e-5}
+    seconds = {FLOOR: [0.1, 0.1], OURS: [0.2, 0.4], "saq": [2.0, 2.0], "arq": [4.0, 4.0]}
+    samples = {side: [{"seconds": one, **cpu} for one in values] for side, values in seconds.items()}
+    rows = measures_of(case, 5_000, samples)
+    rows[0].absent = {"streaq": "not installed"}
+    apply_musts(rows, {}, every_size=False)
+    assert (rows[0].ratios, rows[0].verdict) == ([0.1, 0.2], "missed")
+    lines = {line.split()[0]: line.split() for line in redis_table(rows, {"saq": "0.26"}).splitlines()[2:]}
+    assert lines["saq"][1:] == ["0.26", "400", "10.0", "20.0", "30.0", "6.67x"]
+    assert lines["streaq"][-2:] == ["not", "installed"]
 
 
 @pytest.mark.parametrize("value", [0.0, 0.05, 0.98, 1.0, 2.9, 3.0, 250.0])

@@ -17,8 +17,8 @@ from graflow_async.errors import StoreError, StoreUnavailableError
 from graflow_async.feedback import FeedbackRecord, FeedbackState
 from graflow_async.feedback_errors import UnknownRequestError
 from graflow_async.testing._brokers import answer, answered, letter, question, take
+from tests.aids.redis_proxy import Proxy
 from tests.aids.redis_server import RedisServer
-from tests.checkpoints.redis_proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

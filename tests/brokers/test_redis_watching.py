@@ -11,7 +11,7 @@ import redis
 from graflow_async.brokers.redis import RedisBroker
 from graflow_async.feedback import FeedbackState
 from graflow_async.testing._brokers import answered, letter, question, take
-from tests.checkpoints.redis_proxy import Proxy
+from tests.aids.redis_proxy import Proxy
 
 if TYPE_CHECKING:
     from pathlib import Path

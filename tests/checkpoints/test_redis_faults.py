@@ -14,8 +14,8 @@ import redis
 from graflow_async.checkpointer import Kind
 from graflow_async.checkpoints.redis import RedisCheckpointer
 from graflow_async.errors import CheckpointError, CheckpointWriteError, RunLockedError, UnknownRunError
+from tests.aids.redis_proxy import Proxy
 from tests.aids.redis_server import RedisServer
-from tests.checkpoints.redis_proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

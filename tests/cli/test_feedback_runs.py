@@ -102,7 +102,7 @@ def test_a_paused_run_says_how_it_goes_on(desk: Desk) -> None:
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr == (
         "paused: run r: nobody answered 'colour' in time; open questions: 'colour'; "
-        "resume it with: graflow-async resume r --checkpoint-dir 'runs here'\n"
+        "resume it with: python -m graflow_async resume r --checkpoint-dir 'runs here'\n"
     )
     again = project("resume", "r", *IN, "--json")
     report = json.loads(again.stdout)

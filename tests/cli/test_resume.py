@@ -34,11 +34,11 @@ def test_a_failed_run_says_how_to_go_on_and_does(jobs: Project, logged: Callable
     assert logged() == ["first", "second"]
     told, _, command = done.stderr.strip().partition("; resume it with: ")
     assert told.startswith("error: ValueError: a hurdle (task 'second', attempt 1")
-    again = jobs(*shlex.split(command)[1:])
+    again = jobs(*shlex.split(command)[3:])
     lines_of(again, 1)
     assert again.stderr == done.stderr
     (jobs.folder / "hurdle").unlink()
-    assert lines_of(jobs(*shlex.split(command)[1:])) == ["third prints", "41"]
+    assert lines_of(jobs(*shlex.split(command)[3:])) == ["third prints", "41"]
     assert logged() == ["second", "second", "third"]
 
 
@@ -70,7 +70,8 @@ def test_an_interrupted_run_goes_on(jobs: Project, logged: Callable[[], list[str
         child.send_signal(signal.SIGINT)
         _, complaints = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert complaints == "error: interrupted; resume it with: graflow-async resume a --checkpoint-dir 'runs here'\n"
+    command = "python -m graflow_async resume a --checkpoint-dir 'runs here'"
+    assert complaints == f"error: interrupted; resume it with: {command}\n"
     (jobs.folder / "wait").unlink()
     assert lines_of(jobs("resume", "a", *IN)) == ["third prints", "21"]
     assert logged() == ["first", "second", "second", "third"]

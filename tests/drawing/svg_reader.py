@@ -86,14 +86,15 @@ class SvgReader:
         self.root = ET.fromstring(text)  # noqa: S314  # the text is ours
         self.width = float(self.root.get("width", "0"))
         self.height = float(self.root.get("height", "0"))
-        canvas = self.root.find(f"{SVG}g")
-        assert canvas is not None
+        canvas = next(part for part in self.root.findall(f"{SVG}g") if part.get("class") == "graph")
         shift = re.fullmatch(r"translate\((\S+) (\S+)\)", canvas.get("transform", ""))
         assert shift is not None
         self.shift = float(shift[1]), float(shift[2])
         self.tasks: dict[str, Rect] = {}
         self.groups: dict[str, Rect] = {}
         self.titles: dict[str, str] = {}
+        self.told: dict[str, list[str]] = {}
+        self.kinds: dict[str, frozenset[str]] = {}
         self.labels: list[Label] = []
         self.ways: list[Way] = []
         for element in canvas:
@@ -106,7 +107,8 @@ class SvgReader:
                 boxes = self.tasks if "task" in kinds else self.groups
                 assert owner not in boxes, f"{owner!r} is drawn twice"
                 boxes[owner] = _rect(element.find(f"{SVG}rect"))
-                self.titles[owner] = element.findtext(f"{SVG}title", "")
+                self.titles[owner], *self.told[owner] = element.findtext(f"{SVG}title", "").split("\n")
+                self.kinds[owner] = kinds
 
     def box(self, node_id: str) -> Rect:
         return self.tasks.get(node_id) or self.groups[node_id]

@@ -15,6 +15,7 @@ from graflow_async.draw.layers import (
     components,
     downward_order,
     longest_path,
+    lowered,
     settle,
 )
 
@@ -59,6 +60,38 @@ def test_crossings_are_undone() -> None:
     upper, lower = arrange([[0, 1], [2, 3]], crossed)
     assert [upper.index(0), upper.index(1)] == [lower.index(3), lower.index(2)]
     assert arrange([[0, 1], [2, 3]], [Link(0, 2), Link(1, 3)]) == [[0, 1], [2, 3]]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_trees_have_no_crossings(seed: int) -> None:
+    """However its rows are shuffled, a tree is drawn without a line that crosses another."""
+    rng = random.Random(seed)
+    parents = [rng.randrange(max(0, node - 8), node) for node in range(1, 40)]
+    successors = [[child for child, parent in enumerate(parents, 1) if parent == node] for node in range(40)]
+    depths = longest_path(successors, [0] * 40)
+    rows = [[node for node in range(40) if depths[node] == depth] for depth in range(max(depths) + 1)]
+    for row in rows:
+        rng.shuffle(row)
+    order = arrange(rows, [Link(parent, child) for child, parent in enumerate(parents, 1)])
+    assert [sorted(row) for row in order] == [sorted(row) for row in rows]
+    for row, below in pairwise(order):
+        above = [parents[child - 1] for child in below]
+        places = [row.index(parent) for parent in above]
+        assert places == sorted(places), "children stand in the order of their parents"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_lowering_keeps_edges_down_and_shortens_them(seed: int) -> None:
+    """What follows stays below, roots stay where they are, and the edges together get no longer."""
+    rng = random.Random(seed)
+    successors = [sorted({rng.randrange(node + 1, 31) for _ in range(rng.randrange(4))}) for node in range(30)] + [[]]
+    rows = longest_path(successors, [0] * 31)
+    moved = lowered(rows, successors)
+    entered = {after for row in successors for after in row}
+    assert all(moved[node] < moved[after] for node, row in enumerate(successors) for after in row)
+    assert all(moved[node] == rows[node] for node in range(31) if node not in entered)
+    length = [sum(at[after] - at[node] for node, row in enumerate(successors) for after in row) for at in (rows, moved)]
+    assert length[1] <= length[0]
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("01_basics", "02_workflows", "03_data_flow", "06_advanced", "07_dynamic_tasks", "09_dynamic_workflows")
+FOLDERS = (
+    *("01_basics", "02_workflows", "03_data_flow", "06_advanced", "07_dynamic_tasks", "09_dynamic_workflows"),
+    "15_telemetry",
+)
 HEADING = re.compile(r"^## (\S+\.py)$", re.MULTILINE)
 BLOCK = re.compile(r"^```(bash|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

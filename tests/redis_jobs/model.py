@@ -146,7 +146,7 @@ class Model:
         if fate == "ok":
             if self.jobs[name].is_unwanted:
                 self.end(name, "cancelled", worker)
-            elif not self.blame(name, worker):
+            elif not self.blame(name, worker, 2):
                 self.put_back(name)
         return fate
 
@@ -154,11 +154,11 @@ class Model:
         job = self.jobs[name]
         job.state, job.holder, job.place = "queued", None, self._next_place()
 
-    def blame(self, name: str, worker: str) -> bool:
+    def blame(self, name: str, worker: str, weight: int) -> bool:
         job = self.jobs[name]
         job.crashes += 1
-        job.alone += job.runs_alone
-        if job.alone < 2:
+        job.alone += weight * job.runs_alone
+        if job.alone < 4:
             self.tell("lost", name, worker)
             return False
         self.end(name, "dead", worker)
@@ -208,7 +208,7 @@ class Model:
             elif job.state != "running":
                 job.holder = worker
                 return name
-            elif not self.blame(name, late[0]):
+            elif not self.blame(name, late[0], 1):
                 job.state, job.holder, job.claim = "suspect", worker, self._next_claim()
                 return name
         return None

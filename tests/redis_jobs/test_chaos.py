@@ -119,5 +119,7 @@ async def test_every_job_ends_once_and_only_poison_is_set_aside(seed: int, count
     assert sum(gang.blows.values()) == blows
     assert set(ended.values()) == {1}
     assert {job for kind, job in ended if kind == "dead"} == poison
-    assert {(letter.job, letter.crashes) for letter in letters} == {(name, 4) for name in poison}
+    assert {letter.job for letter in letters} == poison
+    # A worker that is killed while it runs poison alone counts as well, but only half.
+    assert all(4 <= letter.crashes <= 6 for letter in letters), letters
     assert {job for kind, job in ended if kind == "done"} == {job.id for job in many} - poison

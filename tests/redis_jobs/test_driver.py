@@ -89,6 +89,43 @@ async def test_results_wait_for_whoever_resumes_the_run(queue: JobQueue, redis_u
         assert await second.enqueue(jobs("a", "b")) == ["done", "queued"]
 
 
+async def test_what_a_driver_leaves_outlives_its_heirs(queue: JobQueue) -> None:
+    """Ends of jobs are there for every process that takes a run over, until it is forgotten; its jobs go at once."""
+    worker = await joined(queue, "w")
+    drivers = [queue.driver("run", lease=30) for _ in range(3)]
+    for number, driver in enumerate(drivers):
+        await queue.calls.client.hset(queue.calls.prefix + "own:run", "u", "1")
+        await driver.own()
+        heard = [(event.kind, event.job) for event in await driver.inherit()]
+        assert heard == [("done", f"a{before}") for before in range(number)]
+        assert await driver.events(within=0.001) == []
+        await driver.enqueue(jobs(f"a{number}", f"b{number}", f"c{number}"))
+        done, running = await worker.take(2)
+        await worker.finish([(done, "done", b"")])
+        with pytest.raises(RunLockedError):
+            await drivers[number - 1].inherit() if number else await queue.driver("run").own()
+        if number == 1:
+            assert [event.job for event in await driver.events()] == ["a1"]  # heard, and not acknowledged
+    await queue.calls.client.hset(queue.calls.prefix + "own:run", "u", "1")
+    last = queue.driver("run")
+    await last.own()
+    assert {event.job for event in await last.inherit()} == {"a0", "a1", "a2"}
+    assert await last.states(["a2", "b2", "c2"]) == dict.fromkeys(["a2", "b2", "c2"], "missing")
+    assert await entries(queue) == []
+    assert await worker.finish([(running, "done", b"")]) == ["gone"]
+    assert [delivery.kind for delivery in await worker.inbox()] == ["cancel"] * 3
+    await last.forget()
+    ((kept, seconds),) = [(key, left) for key, left in (await keys(queue)).items() if ":run" in key]
+    assert kept.endswith("own:run")
+    assert seconds > 0
+    for driver in drivers:  # they may only have slept
+        with pytest.raises(RunLockedError):
+            await driver.enqueue(jobs("z"))
+        with pytest.raises(RunLockedError):
+            await driver.renew()
+    assert await queue.driver("run").own() > last.epoch
+
+
 async def test_one_driver_at_a_time(queue: JobQueue) -> None:
     """A second process waits for the lease to end, and then shuts the first one out of every verb."""
     first, second = await owned(queue, lease=30), queue.driver("run", lease=30)

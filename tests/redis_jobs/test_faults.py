@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from graflow_async._redis.jobs import Driver, Job, JobQueue, QueueFullError, Worker
+from graflow_async._redis.jobs import Driver, Job, JobQueue, Worker
 from graflow_async.errors import ConfigError, StoreError, StoreUnavailableError
+from graflow_async.worker_errors import QueueFullError
+from tests.aids.redis_proxy import Proxy
 from tests.aids.redis_server import RedisServer
 from tests.redis_jobs.aids import beat, entries, handed, jobs, joined, names, owned, told
 from tests.redis_jobs.aids import stream as rows_of
-from tests.redis_jobs.proxy import Proxy
 
 
 async def work(worker: Worker, count: int) -> Counter[str]:
@@ -46,23 +47,12 @@ async def collect(driver: Driver, count: int) -> tuple[list[str], Counter[str]]:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_lost_answers_duplicate_nothing(
-    redis_server: RedisServer, redis_url: str, tmp_path: Path, seed: int
-) -> None:
+async def test_lost_answers_duplicate_nothing(redis_url: str, tmp_path: Path, seed: int) -> None:
     """A third of all answers gets lost after the command was carried out: every job still runs and ends once."""
     print(f"seed {seed}")  # noqa: T201  # a test that fails shows it
     chance = random.Random(seed)
-    server = redis_server.directory / "redis.sock"
-
-    def loses(data: bytes) -> bool:
-        return b"EVALSHA" in data and chance.random() < 0.33
-
-    del redis_url
-    async with (
-        Proxy(server, tmp_path / "p.sock", loses) as proxy,
-        JobQueue(proxy.url) as near,
-        JobQueue(proxy.url) as far,
-    ):
+    async with Proxy(redis_url, tmp_path) as proxy, JobQueue(proxy.url) as near, JobQueue(proxy.url) as far:
+        proxy.loses_answer = lambda: b"EVALSHA" in proxy.asked and chance.random() < 0.33
         driver = await owned(near)
         worker = await joined(far, "w")
         many = [Job(f"j{index}", b"x" * (index % 50)) for index in range(120)]

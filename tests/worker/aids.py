@@ -82,6 +82,11 @@ class Process:
         assert line is not None, f"it ended without {words!r}:\n{self.text}"
         return line
 
+    async def changed(self) -> None:
+        """Wait for the next line, or the end."""
+        async with self._news:
+            await self._news.wait()
+
     def line_with(self, words: str) -> str | None:
         """Give the first line with these words, if there is one."""
         return next((line for line in self.lines if words in line), None)
@@ -162,7 +167,8 @@ class Meeting:
         client: Any = self.client
         keys = [key.decode() for key in await client.keys("graflow:*")]
         kept = (":w", ":wi", ":wake", ":s")
-        return sorted(key for key in keys if not key.endswith(kept) and ":in:" not in key)
+        # The epoch of a run that was taken over stays, so that a driver which only slept does not begin again.
+        return sorted(key for key in keys if not key.endswith(kept) and ":in:" not in key and ":own:" not in key)
 
     async def waiting(self) -> int:
         """Count the jobs in the queue."""

@@ -82,6 +82,13 @@ def meets_in_thread(name: str = "t") -> str:
 
 
 @task(executor="redis")
+async def meets_by_process(name: str = "p") -> str:
+    """Tell that it has begun, and wait to be told to end, where only this process hears it."""
+    await say(f"begun.{name}", os.getpid())
+    return await hear(f"go.{os.getpid()}")
+
+
+@task(executor="redis")
 async def kills_its_process() -> None:
     """End the process that runs it."""
     await say("kills", os.getpid())
@@ -113,3 +120,33 @@ async def noted(x: int) -> int:
     ledger.rpush("meet:ledger", f"{x} {os.getpid()}")
     await asyncio.sleep(0.02)
     return x * 2
+
+
+@task
+async def measured(data: bytes, n: int) -> int:
+    """Say how much it was given."""
+    return len(data) + n
+
+
+@task
+def pid() -> int:
+    """Say where it runs."""
+    return os.getpid()
+
+
+@task(inject_context=True)
+def pid_with_context(ctx: SyncTaskExecutionContext) -> int:
+    """Say where a plain function runs that needs its context."""
+    return os.getpid()
+
+
+@task
+async def pid_async() -> int:
+    """Say where an async function runs."""
+    return os.getpid()
+
+
+@task
+def dies_in_its_process() -> None:
+    """End the process that it runs in."""
+    os._exit(3)

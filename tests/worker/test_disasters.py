@@ -3,45 +3,88 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from graflow_async import NotSerializableError, TaskExecutionContext, chain, parallel, task, workflow
-from graflow_async.events import TaskFailed
+from graflow_async import NotSerializableError, RunLockedError, TaskExecutionContext, chain, parallel, task, workflow
+from graflow_async.events import NoWorkers, TaskFailed, WorkersBack
 from graflow_async.executors.redis import RedisExecutor
+from graflow_async.worker.solo import ChildDiedError, SoloBody
 from graflow_async.worker_errors import NoWorkersError, PoisonTaskError
 from tests.aids.redis_server import RedisServer
 from tests.worker import tasks
 from tests.worker.aids import Meeting, Process, Workers, soon, started
-from tests.worker.tasks import kills_its_process, meets, meets_in_thread, square
+from tests.worker.tasks import kills_its_process, meets, meets_by_process, meets_in_thread, square
 
 SHORT = ("--lease", "0.6")
 
 
 async def test_no_workers(workers: Workers, caplog: pytest.LogCaptureFixture):
-    """Without a worker a line says so, and after worker_timeout the tasks fail; nothing of them stays."""
+    """Without a worker a line and an event say so, once, and after worker_timeout the tasks fail."""
+    told: list[Any] = []
     with workflow("alone") as wf:
-        meets("a")
-    with pytest.raises(NoWorkersError, match="start one"):
-        await soon(wf.run(worker_timeout=0.3))
-    assert "no worker of queue 'default' is alive" in caplog.text
+        parallel(meets("a"), meets("b", task_id="b")).with_execution(policy="best_effort")
+    await soon(wf.run(worker_timeout=0.3, listeners=[told.append]))
+    failures = [event.error for event in told if isinstance(event, TaskFailed)]
+    assert [type(error) for error in failures] == [NoWorkersError, NoWorkersError]
+    assert "start one" in str(failures[0])
+    (nobody,) = [event for event in told if isinstance(event, NoWorkers)]
+    assert (nobody.queue, nobody.waiting, nobody.task_id) == ("default", 2, None)
+    assert not any(isinstance(event, WorkersBack) for event in told)
+    assert caplog.text.count("no worker of queue 'default' is alive") == 1
 
 
-async def test_the_last_worker_dies(workers: Workers, meeting: Meeting):
-    """A task whose worker was killed, with no other there, fails after worker_timeout as well."""
+async def test_workers_come_back(workers: Workers, meeting: Meeting):
+    """Listeners hear when the last worker has died, and when another one has come; the task goes on there."""
+    nobody, back = asyncio.Event(), asyncio.Event()
+    told: list[Any] = []
+
+    def listen(event: Any) -> None:
+        told.append(event)
+        (nobody if isinstance(event, NoWorkers) else back).set()
+
+    listen.wants = (NoWorkers, WorkersBack)  # type: ignore[attr-defined]
     worker = await workers.start("w1", *SHORT)
-    with workflow("alone") as wf:
+    with workflow("deserted") as wf:
         meets("a")
-    run = await started(wf, worker_timeout=0.3)
+    run = await started(wf, listeners=[listen])
     await meeting.heard("begun.a")
     await worker.kill()
-    with pytest.raises(NoWorkersError):
-        await soon(run)
+    await soon(nobody.wait())
+    await workers.start("w2", *SHORT)
+    await soon(back.wait())
+    await meeting.heard("begun.a")
+    await meeting.say("go.a")
+    await soon(run)
+    assert [type(event) for event in told] == [NoWorkers, WorkersBack]
+    assert told[1].worker.startswith("w2.")
+
+
+async def test_a_zombie_changes_nothing(workers: Workers, meeting: Meeting):
+    """What a worker reports after it was silent for longer than its lease is refused: another one has the task."""
+    first = await workers.start("w1", *SHORT)
+    with workflow("zombie") as wf:
+        meets_by_process("p")
+    run = await started(wf)
+    (zombie,) = await meeting.heard("begun.p")
+    first.signal(signal.SIGSTOP)
+    await workers.start("w2", *SHORT)
+    (other,) = await meeting.heard("begun.p")
+    await meeting.say(f"go.{zombie}", "late")
+    first.signal(signal.SIGCONT)
+    while not (first.line_with("comes too late") or first.line_with("its lease is lost")):
+        await soon(first.changed())
+    await meeting.say(f"go.{other}", "in time")
+    assert await soon(run) == "in time"
+    assert await meeting.left() == []
 
 
 async def test_sigterm_drains(workers: Workers, meeting: Meeting, tmp_path: Path):
@@ -143,6 +186,23 @@ async def test_poison(workers: Workers, meeting: Meeting):
     assert "exit code 7" in failure.story
 
 
+async def test_how_a_lone_child_has_died_is_known():
+    """The end of a process that runs a task alone is told as it was, also if it is noticed before it was reaped."""
+
+    class Deaf(SoloBody):
+        async def _talk(self, ours: socket.socket) -> None:
+            ours.close()
+            children = psutil.Process().children()
+            (child,) = (child for child in children if "graflow_async.worker.child" in child.cmdline())
+            child.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # where another thread has reaped it
+                while child.status() != psutil.STATUS_ZOMBIE:
+                    pass
+
+    with pytest.raises(ChildDiedError, match="SIGKILL"):
+        await Deaf([], b"", lambda _: None, "here").run()
+
+
 async def test_unpicklable(workers: Workers):
     """What cannot be sent is refused where it was written, in either direction, and names the culprit."""
     await workers.start()
@@ -191,6 +251,37 @@ async def test_keys(key: str | None, workers: Workers):
     with pytest.raises(Exception) as caught:
         await soon(wf.run(queue_backend="redis"))
     assert "GRAFLOW_SECRET_KEY" in str(caught.value) or "sign" in str(caught.value)
+
+
+async def test_a_run_that_another_process_has(workers: Workers, meeting: Meeting, tmp_path: Path):
+    """Who resumes a run that is being driven is refused at once, and told by whom and what to do."""
+    await workers.start()
+    driver = await Process.start("-c", DRIVER, str(tmp_path))
+    workers.all.append(driver)
+    await meeting.heard("begun.a")
+    with workflow("driven") as wf:
+        parallel(meets("a", task_id="a"), meets("b", task_id="b"))
+    with pytest.raises(
+        RunLockedError, match=f"pid {driver.process.pid} .*wait until it has ended, or stop it"
+    ) as caught:
+        await wf.resume("driven", checkpoint_dir=tmp_path)
+    assert caught.value.seconds_left is None  # the lock ends with the process
+
+
+async def test_a_run_of_the_same_name(workers: Workers, meeting: Meeting):
+    """Without a journal, too, only one process drives a run: the other learns for how long, and what to do."""
+    await workers.start()
+    with workflow("twins") as wf:
+        meets("a")
+    first = await started(wf, run_id="same", executor={"redis": RedisExecutor(lease=0.5)})
+    await meeting.heard("begun.a")
+    with pytest.raises(RunLockedError, match=r"wait until it has ended, or stop it.*lease ends in 0\.") as caught:
+        await soon(wf.run(run_id="same", executor={"redis": RedisExecutor(lease=0.5)}))
+    assert caught.value.seconds_left is not None
+    assert 0 < caught.value.seconds_left <= 0.5
+    await meeting.say("go.a", "first")
+    assert await soon(first) == "first"
+    assert await meeting.said("begun.a") == 0
 
 
 DRIVER = """
@@ -260,7 +351,7 @@ async def hold_up(server: RedisServer, strike: Any, monkeypatch: pytest.MonkeyPa
 async def test_flushed(workers: Workers, meeting: Meeting, caplog: pytest.LogCaptureFixture):
     """FLUSHALL in the middle of a run: what Redis has forgotten is sent again."""
     caplog.set_level(logging.WARNING)
-    await workers.start("w1", *SHORT)
+    await workers.start("w1")
     with workflow("flushed") as wf:
         parallel(meets("a"), talks)
     run = await started(wf, executor=RedisExecutor(workers.url, lease=0.6))
@@ -269,8 +360,9 @@ async def test_flushed(workers: Workers, meeting: Meeting, caplog: pytest.LogCap
     await meeting.client.flushall()
     await meeting.heard("begun.a")
     await meeting.heard("begun.talks")
-    await meeting.say("go.a")
-    await meeting.say("go.talks", "went")
+    # The bodies from before wait as well, until a heartbeat tells their worker.
+    await meeting.say("go.a", count=2)
+    await meeting.say("go.talks", "went", count=2)
     await soon(run)
     assert run.results["talks"] == (1, [0, 1, 4], "went", [0, 1])
     assert "has forgotten" in caplog.text

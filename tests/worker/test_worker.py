@@ -13,6 +13,7 @@ from graflow_async import (
     FeedbackManager,
     GraflowWorkflowCanceledError,
     ParallelGroupError,
+    ProcessDiedError,
     SyncTaskExecutionContext,
     TaskExecutionContext,
     TaskTimeoutError,
@@ -23,7 +24,19 @@ from graflow_async import (
 from graflow_async.executors.redis import RedisExecutor
 from tests.worker import tasks
 from tests.worker.aids import Meeting, Workers, soon, started
-from tests.worker.tasks import maps, maps_in_thread, meets, meets_in_thread, square, sums, where
+from tests.worker.tasks import (
+    dies_in_its_process,
+    maps,
+    maps_in_thread,
+    meets,
+    meets_in_thread,
+    pid,
+    pid_async,
+    pid_with_context,
+    square,
+    sums,
+    where,
+)
 
 
 async def test_beside_local_tasks(workers: Workers, meeting: Meeting):
@@ -137,6 +150,21 @@ async def test_only_so_many_threads(workers: Workers, meeting: Meeting):
     await meeting.say("go.t", count=2)
     await meeting.say("go.a")
     await soon(run)
+
+
+async def test_plain_functions_in_processes(workers: Workers):
+    """With --processes plain functions leave the worker's process, if they take no context; who dies dies alone."""
+    worker = await workers.start("w1", "--processes", "2")
+    with workflow("apart") as wf:
+
+        @task(inject_context=True)
+        async def all_of(ctx: TaskExecutionContext) -> tuple[int, int, int]:
+            with pytest.raises(ProcessDiedError):
+                await ctx.call(dies_in_its_process)
+            return await ctx.call(pid), await ctx.call(pid_with_context), await ctx.call(pid_async)
+
+    apart, in_thread, on_loop = await soon(wf.run(queue_backend="redis"))
+    assert in_thread == on_loop == worker.process.pid != apart
 
 
 async def test_questions(workers: Workers):
@@ -314,3 +342,22 @@ async def test_the_window(workers: Workers, meeting: Meeting):
         seen.append(await meeting.waiting())
     assert await ends == [x * x for x in range(500)]
     assert max(seen) <= 50
+
+
+async def test_a_group_that_stays(workers: Workers):
+    """Members of a group with executor="thread" stay with their run, wherever it or the rest of the tasks is."""
+    worker = await workers.start()
+    with workflow("staying") as wf:
+
+        @task(inject_context=True)
+        async def calls(ctx: TaskExecutionContext) -> Any:
+            here = parallel(where(task_id="p"), where(task_id="q")).with_execution(executor="thread")
+            return await ctx.call(here), os.getpid()
+
+        inner = parallel(where(task_id="x"), where(task_id="y")).with_execution(executor="thread")
+        parallel(inner, where(task_id="z"), calls)
+    run = await started(wf, queue_backend="redis")
+    await soon(run)
+    here, there = os.getpid(), worker.process.pid
+    assert [run.results[name] for name in "xyz"] == [here, here, there]
+    assert run.results["calls"] == ({"p": here, "q": here}, there)

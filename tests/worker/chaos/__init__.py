@@ -1,0 +1,1 @@
+"""Disasters on purpose for whole runs: `python -m tests.worker.chaos --help`."""

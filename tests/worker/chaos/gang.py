@@ -1,0 +1,129 @@
+"""Workers that are killed and stopped; whoever dies has a successor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+from tests.worker.chaos.bodies import ENV
+from tests.worker.chaos.ledger import Strike
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class Gang:
+    """So many workers of one queue.
+
+    Attributes:
+        strikes: what was done to them.
+        faults: what they should not have done.
+    """
+
+    def __init__(self, url: str, ledger: str, log: Path, *, concurrency: int, lease: float) -> None:
+        self.strikes: list[Strike] = []
+        self.faults: list[str] = []
+        self.lease = lease
+        self._command = (
+            *(sys.executable, "-m", "graflow_async.worker", "--redis-url", url, "--log-level", "warning"),
+            *("--concurrency", str(concurrency), "--lease", str(lease)),
+        )
+        self._env = {**os.environ, "PYTHONPATH": str(ROOT), ENV: ledger}
+        self._path = log
+        self._log: IO[bytes] = log.open("wb")
+        self._members: dict[int, asyncio.subprocess.Process] = {}
+        self._stopped: set[int] = set()
+        self._news = asyncio.Event()  # somebody has come, or goes on
+        self._places: list[asyncio.Task[None]] = []
+        self._wakers: set[asyncio.Task[None]] = set()
+        self._is_closing = False
+
+    def start(self, size: int) -> None:
+        """Start so many."""
+        for number in range(size):
+            self._places.append(asyncio.create_task(self._fill(number)))
+
+    async def _fill(self, number: int) -> None:
+        """Keep one place filled."""
+        while not self._is_closing:
+            process = await asyncio.create_subprocess_exec(
+                *(*self._command, "--worker-id", f"w{number}"),
+                env=self._env,
+                cwd=ROOT,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+            )
+            self._members[number] = process
+            self._news.set()
+            if self._is_closing:
+                process.kill()
+            code = await process.wait()
+            del self._members[number]
+            if self._is_closing:
+                return
+            if code != -signal.SIGKILL:
+                self.faults.append(f"worker w{number} ended with {code}: {self.log[-2000:]}")
+                return
+            self.strikes.append(Strike("death", 0.0, pid=process.pid))
+
+    async def _chosen(self, chance: random.Random) -> asyncio.subprocess.Process:
+        """Choose one that runs, as soon as there is one."""
+        while True:
+            self._news.clear()
+            awake = [self._members[n] for n in sorted(self._members) if self._members[n].pid not in self._stopped]
+            if awake:
+                return chance.choice(awake)
+            await self._news.wait()
+
+    async def kill(self, chance: random.Random) -> None:
+        """Kill one as a power cut would."""
+        process = await self._chosen(chance)
+        os.kill(process.pid, signal.SIGKILL)  # `process.kill` may reap it by itself, and its exit code is lost then
+        await process.wait()
+
+    async def stop(self, chance: random.Random) -> None:
+        """Stop one, and let it go on after others have taken its tasks."""
+        process = await self._chosen(chance)
+        self._stopped.add(process.pid)
+        process.send_signal(signal.SIGSTOP)
+        begun, seconds = time.monotonic(), self.lease * chance.uniform(1.4, 3.0)
+
+        async def wake() -> None:
+            await asyncio.sleep(seconds)
+            self._stopped.discard(process.pid)
+            self._news.set()
+            if process.returncode is None:
+                process.send_signal(signal.SIGCONT)
+            # What it had claimed and not begun, it begins now.
+            self.strikes.append(Strike("stop", begun, time.monotonic() + self.lease, process.pid))
+
+        waker = asyncio.create_task(wake())
+        self._wakers.add(waker)
+        waker.add_done_callback(self._wakers.discard)
+
+    async def awake(self) -> None:
+        """Wait until nobody is stopped any more."""
+        if self._wakers:
+            await asyncio.wait(self._wakers)
+
+    @property
+    def log(self) -> str:
+        """All that they have logged."""
+        return self._path.read_text(errors="replace")
+
+    async def close(self) -> None:
+        """Kill everybody."""
+        self._is_closing = True
+        for waker in list(self._wakers):
+            waker.cancel()
+        for process in list(self._members.values()):
+            if process.returncode is None:
+                process.kill()
+        await asyncio.gather(*self._places, *self._wakers, return_exceptions=True)
+        self._log.close()
