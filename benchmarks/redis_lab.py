@@ -58,14 +58,17 @@ class Lab:
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self.profiled = 0
         self.environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self.environment.pop("GRAFLOW_SECRET_KEY", None)  # neither side signs, unless a scenario says so
         options = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
         self.server = self._start("server", [_program(), *options, "--save", "", "--loglevel", "warning"])
         end = time.monotonic() + START_WITHIN
         while not _listens(port):
             self._check("server", end)
 
-    def worker(self, name: str, module: str, *arguments: str, python: str = sys.executable) -> None:
-        """Have a worker of that name: `python -m module`, started when it is first asked for.
+    def worker(
+        self, name: str, module: str, *arguments: str, python: str = sys.executable, key: str | None = None
+    ) -> None:
+        """Have a worker of that name: `python -m module`, started when it is first asked for, with that signing key.
 
         `{ready}` in an argument is a file that the worker makes when it serves; it is waited for.
 
@@ -79,7 +82,7 @@ class Lab:
         ready = self._folder / f"{name}.ready"
         launcher = ["benchmarks.profiled", str(self.profiled), str(self._folder / name)] if self.profiled else []
         command = [python, "-m", *launcher, module, *(word.format(ready=ready) for word in arguments)]
-        self.workers[name] = self._start(name, command)
+        self.workers[name] = self._start(name, command, key)
         end = time.monotonic() + START_WITHIN
         while not ready.exists():
             self._check(name, end)
@@ -116,10 +119,11 @@ class Lab:
             raise RuntimeError(f"{name} has ended or does not answer: {self._last_words(name)}")
         time.sleep(0.005)
 
-    def _start(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, command: list[str], key: str | None = None) -> subprocess.Popen[bytes]:
+        environment = self.environment if key is None else {**self.environment, "GRAFLOW_SECRET_KEY": key}
         with (self._folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                command, env=self.environment, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, env=environment, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         self._open.callback(_end, process)
         return process
@@ -151,11 +155,6 @@ class Lab:
 def lab() -> Lab:
     """Give the server of this process."""
     return Lab()
-
-
-def sign_jobs() -> None:
-    """Have jobs signed, by this process and the workers of a lab that is still to come; else no side signs anything."""
-    os.environ["GRAFLOW_SECRET_KEY"] = SIGNED_WITH
 
 
 def cpu_seconds(pid: int) -> float:

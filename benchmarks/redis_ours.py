@@ -7,7 +7,7 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.redis_lab import Lab, lab, sign_jobs
+from benchmarks.redis_lab import SIGNED_WITH, Lab, lab
 from graflow_async import TaskExecutionContext, Workflow, task
 
 if TYPE_CHECKING:
@@ -48,22 +48,26 @@ async def one_by_one(ctx: TaskExecutionContext, count: int) -> float:
     return median(waits)
 
 
-def _with_worker() -> Lab:
+def _with_worker(name: str = "ours", key: str | None = None) -> Lab:
     place = lab()
-    options = ["--redis-url", place.url, "--worker-id", "one", "--log-level", "warning", "--health-file", "{ready}"]
-    place.worker("ours", "graflow_async.worker", *options)
+    os.environ.pop("GRAFLOW_SECRET_KEY", None)
+    options = ["--redis-url", place.url, "--worker-id", name, "--log-level", "warning", "--health-file", "{ready}"]
+    place.worker(name, "graflow_async.worker", *options, "--queue", name, key=key)
     return place
 
 
-async def _run(name: str, root: Any, count: int, **options: Any) -> Sample:
-    place = _with_worker()
+async def _run(name: str, root: Any, count: int, *, key: str | None = None, **options: Any) -> Sample:
+    who = "ours" if key is None else "signing"
+    place = _with_worker(who, key)
     workflow = Workflow(name, root)
     _ = workflow.graph
     expected = list(range(count))
 
     async def run() -> Sample:
         began = time.perf_counter()
-        value = await workflow.run(inputs={"count": count}, redis_url=place.url, **options)
+        value = await workflow.run(
+            inputs={"count": count}, redis_url=place.url, queue_name=who, secret_keys=key, **options
+        )
         seconds = time.perf_counter() - began
         if isinstance(value, float):
             return {"seconds": value}
@@ -71,7 +75,7 @@ async def _run(name: str, root: Any, count: int, **options: Any) -> Sample:
             raise RuntimeError("the results are not those of the jobs")
         return {"seconds": seconds}
 
-    return await place.watched("ours", count, run)
+    return await place.watched(who, count, run)
 
 
 async def jobs(count: int) -> Sample:
@@ -81,10 +85,7 @@ async def jobs(count: int) -> Sample:
 
 async def signed_jobs(count: int) -> Sample:
     """Measure the same with jobs and results that are signed, as they are wherever the server is elsewhere."""
-    sign_jobs()
-    place = lab()
-    place.environment["GRAFLOW_SECRET_KEY"] = os.environ["GRAFLOW_SECRET_KEY"]
-    return await _run("redis.signed", maps, count)
+    return await _run("redis.signed", maps, count, key=SIGNED_WITH)
 
 
 async def jobs_away(count: int) -> Sample:
@@ -110,7 +111,7 @@ async def fan_out(count: int) -> Sample:
 
     async def run() -> Sample:
         began = time.perf_counter()
-        value = await workflow.run(inputs={"count": count}, redis_url=place.url)
+        value = await workflow.run(inputs={"count": count}, redis_url=place.url, queue_name="ours")
         seconds = time.perf_counter() - began
         if value < count:
             raise RuntimeError(f"{value} results are known, {count} jobs were asked for")

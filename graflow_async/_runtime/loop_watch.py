@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import selectors
 import sys
 import threading
 import warnings
 from asyncio import events as asyncio_events
+from itertools import accumulate, chain, islice, repeat, takewhile
+from operator import itemgetter, truth
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,7 +33,7 @@ STUCK_AFTER = 10
 """How many thresholds a callback may take before it is logged although it has not ended."""
 
 _PACKAGE = f"{Path(__file__).parents[1]}{os.sep}"
-_ASYNCIO = f"{Path(asyncio.__file__).parent}{os.sep}"
+_IDLE = (f"{Path(asyncio.__file__).parent}{os.sep}", selectors.__file__)
 _NOT_THE_USERS = (_PACKAGE, f"{Path(os.__file__).parent}{os.sep}", "<frozen ")
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _LISTENERS = str(Path(__file__).with_name("listeners.py"))
@@ -82,10 +85,10 @@ class LoopWatch:
         if self._place is not None:
             self._over(self._place, self._since)
 
-    def look(self, frames: dict[int, FrameType], now: float) -> None:
+    def look(self, now: float) -> None:
         """Look at what the loop does; called by the thread of the watchdog."""
-        innermost = frames.get(self._thread)
-        if innermost is None or not self._is_same(innermost):
+        stack = _stack_of(self._thread) if self._is_late() else []
+        if not stack or not self._is_same(stack):
             self._since, self._looks, self._is_told, self._is_logged = now, 0, False, False
             return
         self._looks += 1
@@ -94,10 +97,10 @@ class LoopWatch:
             return
         if not self._is_told:
             self._is_told = True
-            self._tell(_place_of(innermost))
+            self._tell(_place_of(stack))
         elif held > self.threshold * STUCK_AFTER and not self._is_logged:
             self._is_logged = True
-            at = _place_of(innermost)
+            at = _place_of(stack)
             logger.warning("%s:%s (%s) has held the event loop for %.1f s", at.file, at.line, at.function, held)
 
     def _tell(self, place: Block) -> None:
@@ -115,29 +118,42 @@ class LoopWatch:
             self._place = None
             self._report(place._replace(seconds=monotonic() - since))
 
-    def _is_same(self, innermost: FrameType) -> bool:
-        """Say whether the loop is in the callback in which it was at the last look; remember in which it is."""
-        if not self._names_callbacks:
-            return self._is_ping_pending(innermost)
-        frame: FrameType | None = innermost
-        while frame is not None and frame.f_code is not _CALLBACK:
-            frame = frame.f_back
-        # Compared by identity and kept until the next look: a frame of another call may lie where this one did.
-        known, self._callback = self._callback, frame
-        return frame is not None and frame is known
-
-    def _is_ping_pending(self, frame: FrameType) -> bool:
-        """Say whether a loop of another kind has not called back since the last look; one that is idle is not asked."""
+    def _is_late(self) -> bool:
+        """Say whether the loop has not called back since the last look; one that is idle is not asked."""
         if self._ping is not None and not self._ping:
             return True
         self._ping = None
-        if not frame.f_code.co_filename.startswith(_ASYNCIO):
+        innermost = sys._current_frames().get(self._thread)  # pyright: ignore[reportPrivateUsage]  # documented
+        if innermost is not None and not innermost.f_code.co_filename.startswith(_IDLE):
             ping = self._ping = list[bool]()
             try:
                 self._loop.call_soon_threadsafe(ping.append, True)  # noqa: FBT003
             except RuntimeError:
                 self._ping = None  # the loop is closed
         return False
+
+    def _is_same(self, stack: list[FrameType]) -> bool:
+        """Say whether the loop is in the callback in which it was at the last look; remember in which it is."""
+        if not self._names_callbacks:
+            return True
+        frame = next((frame for frame in stack if frame.f_code is _CALLBACK), None)
+        # Compared by identity and kept until the next look: a frame of another call may lie where this one did.
+        known, self._callback = self._callback, frame
+        return frame is not None and frame is known
+
+
+def _stack_of(thread: int) -> list[FrameType]:
+    """Give the frames of a thread, the innermost first; none if it has ended.
+
+    All of it is one call of C code, so that the thread does not go on meanwhile: the way from a coroutine's frame to
+    its caller's leads nowhere once it has suspended, and Python 3.11 follows it all the same.
+    """
+    innermost = islice(map(itemgetter(thread), iter(sys._current_frames, None)), 1)  # pyright: ignore[reportPrivateUsage]  # documented
+    steps: Any = accumulate(chain(innermost, repeat("f_back")), getattr)
+    try:
+        return list(takewhile(truth, steps))
+    except KeyError:
+        return []
 
 
 def warn(block: Block) -> None:
@@ -186,11 +202,9 @@ class _Watchdog:
         with self._changed:
             while self._watches:
                 self._changed.wait(min(watch.threshold for watch in self._watches) / LOOKS)
-                frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]  # documented; what debuggers use
                 now = monotonic()
                 for watch in self._watches:
-                    watch.look(frames, now)
-                del frames
+                    watch.look(now)
             self._thread = None
 
 
@@ -199,13 +213,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_watchdog.__init__)
 
 
-def _place_of(innermost: FrameType) -> Block:
+def _place_of(stack: list[FrameType]) -> Block:
     """Find whose fault it is: the innermost line of the user's, and the instance whose body it belongs to."""
-    frame: Any = innermost
     users: FrameType | None = None
     instance: Instance | None = None
-    while frame is not None and frame.f_code is not _CALLBACK:
+    for frame in stack:
         code = frame.f_code
+        if code is _CALLBACK:
+            break
         if users is None and _is_users(code.co_filename):
             users = frame
         if code.co_filename == _LISTENERS:
@@ -215,8 +230,7 @@ def _place_of(innermost: FrameType) -> Block:
             if isinstance(found, Instance):
                 instance = found
                 break
-        frame = frame.f_back
-    at = users or innermost
+    at = users or stack[0]
     return Block(0.0, at.f_code.co_filename, at.f_lineno, at.f_code.co_qualname, instance)
 
 

@@ -325,7 +325,7 @@ async def test_redis_must_not_write_for_a_while(forgetful: RedisServer):
         client.replicaof("NO", "ONE")
         await writing
         await checkpointer.aclose()
-        hasty = RedisCheckpointer(forgetful.url, patience=0.1)
+        hasty = RedisCheckpointer(forgetful.url, patience=0.5)
         log = (await hasty.open("run"))[0]
         client.replicaof("127.0.0.1", "1")
         with pytest.raises(CheckpointWriteError) as caught:

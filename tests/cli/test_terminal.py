@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import subprocess
@@ -29,10 +30,11 @@ class Terminal:
         self.master = master
         self.child = child
         self.screen = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
 
     def read_until(self, word: str) -> None:
         while word not in self.screen:
-            self.screen += os.read(self.master, 4096).decode()
+            self.screen += self._decoder.decode(os.read(self.master, 4096))
 
     def read_all(self) -> str:
         while True:
@@ -42,7 +44,7 @@ class Terminal:
                 chunk = b""
             if not chunk:
                 return self.screen
-            self.screen += chunk.decode()
+            self.screen += self._decoder.decode(chunk)
 
     def type(self, keys: bytes) -> None:
         os.write(self.master, keys)

@@ -335,7 +335,7 @@ async def test_150_a_hundred_wait_at_once(manager):
         return await ctx.map(Task("asks", asks, inject_context=True), range(100))
 
     before = threading.active_count()
-    async with alone(maps).start(feedback=manager) as run:
+    async with alone(maps).start(feedback=manager, block_warning=None) as run:
         names = [f"q{n}" for n in range(100)]
         await shown(manager.broker, *names)
         assert threading.active_count() == before

@@ -179,9 +179,9 @@ async def test_questions(workers: Workers):
 
     run = await started(wf, feedback=manager)
     async with manager.watch() as changes:
-        while not (pending := await manager.list_pending()):
+        while not (pending := await manager.list_pending(run_id=run.run_id)):
             await soon(anext(changes))
-        await manager.respond(pending[0].request.request_id, text="Ada")
+        await manager.respond(pending[0].request.request_id, run_id=run.run_id, text="Ada")
     assert await soon(run) == "Ada"
 
 
