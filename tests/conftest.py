@@ -13,6 +13,7 @@ import pytest_asyncio
 import redis
 import uvloop
 
+from graflow_async.brokers import memory
 from tests.aids import guards, loopback, shadow
 from tests.aids.redis_server import RedisServer
 from tests.aids.workers import Workers
@@ -65,6 +66,12 @@ def journals_every_run(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
     is_sent = not {"redis_server", "backend"}.isdisjoint(request.fixturenames)
     if request.config.getoption("--far") and not is_near and not is_sent:
         loopback.install(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def questions_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a test the process's broker without the questions that the tests before have left open."""
+    monkeypatch.setattr(memory, "_SHARED", type(memory.shared())())
 
 
 @pytest.fixture

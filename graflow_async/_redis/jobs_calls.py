@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import re
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -30,15 +31,25 @@ LONGEST_BLOCK: Final = 10.0  # seconds that one read waits at most; less than th
 AT_ONCE: Final = 400  # things in one script, which takes two milliseconds
 BYTES_AT_ONCE: Final = 1 << 20  # bytes in one script, unless a single thing is larger
 OLDEST: Final = (6, 2)
+DEFINED: Final = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
 QUICK: Final = ("EVALSHA", "XREAD", "XREADGROUP")
 ARCHIVE: Final = "graflow_async._redis"
 
 
 @cache
 def script_text(name: str) -> str:
-    """Give the text of a script with what all scripts share in front of it."""
+    """Give the text of a script with what it uses of `common.lua` in front of it: all of it is made for each call.
+
+    A paragraph of that file is used if what it defines is named further down; the first one always is.
+    """
     folder = resources.files(ARCHIVE).joinpath("job_scripts")
-    return "\n".join(folder.joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in ("common", name))
+    text = folder.joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    first, *shared = folder.joinpath("common.lua").read_text(encoding="utf-8").split("\n\n")
+    for paragraph in reversed(shared):
+        names = ",".join(DEFINED.findall(paragraph)).replace(" ", "").split(",")
+        if any(re.search(rf"\b{defined}\b", text) for defined in names):
+            text = f"{paragraph}\n{text}"
+    return f"{first}\n{text}"
 
 
 def pause_after(failures: int) -> float:

@@ -165,7 +165,7 @@ class Talk:
         try:
             return await future
         except asyncio.CancelledError:
-            if future.cancelled():
+            if future.cancelled() and number in self._open:
                 await self._undone(number)
             raise
         finally:
@@ -249,7 +249,11 @@ class Talk:
 
     def _settle(self, number: int, value: Any, error: BaseException | None) -> None:
         future = self._open.get(number)
-        if future is None or future.done():
+        if future is None:
+            return
+        if future.done():
+            if future.cancelled():  # whoever waited has not come to withdrawing it: nothing is left to be undone
+                del self._open[number]
             return
         if error is None:
             future.set_result(value)

@@ -377,14 +377,14 @@ class RunOfJobs:
         """Stop listening, and remove what is left of the run in Redis."""
         self._is_closed = True
         self._fullness.close()
+        for sent in list(self.sent.values()):
+            sent.end(asyncio.CancelledError())
         if self._closing:
             await asyncio.wait(self._closing, timeout=CLOSE_WITHIN)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for sent in list(self.sent.values()):
-            sent.end(asyncio.CancelledError())
         if self._driver.epoch == 0:
             return
         try:

@@ -15,6 +15,7 @@ from .._runtime.calls import ChildHandle
 from .._runtime.conversation import Conversation
 from .._runtime.paths import path_of
 from .._runtime.talk import PLAIN, SILENT
+from ..errors import NotSerializableError, text_of
 from ..protocols import Job as TaskJob
 
 if TYPE_CHECKING:
@@ -146,10 +147,18 @@ class Sent:
 
     def take_end(self, data: bytes) -> None:
         """Take the last message, with its mark in front."""
-        if data[:1] == PLAIN:
-            self._sender.settled(self, pickle.loads(memoryview(data)[1:]), None, None)
-        else:
+        if data[:1] != PLAIN:
             self.take(data[1:])
+            return
+        try:
+            value = pickle.loads(memoryview(data)[1:])
+        except Exception as error:  # noqa: BLE001  # of unpickling
+            what = f"the result of task {self.task.task_id!r}"
+            unread = NotSerializableError(f"{what} cannot be loaded here: {type(error).__name__}: {text_of(error)}")
+            unread.__cause__ = error
+            self.end(unread)
+        else:
+            self._sender.settled(self, value, None, None)
 
     def begin_anew(self) -> Service | None:
         """Begin another conversation, and give the old one, which is to be given up."""

@@ -19,6 +19,8 @@ from graflow_async import (
     parallel,
     task,
 )
+from graflow_async._runtime.encoding import NO_GRAPH
+from graflow_async._runtime.talk import Talk
 from tests.aids.loopback import Loopback
 from tests.far import parts
 from tests.far.parts import alone, double, far
@@ -67,6 +69,21 @@ async def test_a_cancelled_run_stops_bodies():
         with pytest.raises(GraflowWorkflowCanceledError):
             await run
     assert parts.count["cleaned"] == 2
+
+
+async def test_an_answer_meets_a_cancellation():
+    """Whoever is cancelled in the turn in which the answer comes goes on at once: there is nothing to withdraw."""
+    said: list[bytes] = []
+    asking = Talk(NO_GRAPH, said.append, lambda *_: None, lambda _: None)
+    answering = Talk(NO_GRAPH, asking.take, lambda *_: None, lambda _: None)
+    waiting = asyncio.create_task(asking.ask("read", 1, "key"))
+    await asyncio.sleep(0)
+    assert len(said) == 1
+    waiting.cancel()
+    answering.answer(1, {})
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(waiting, 5)
+    assert len(said) == 1
 
 
 async def test_a_failing_sibling_stops_bodies():
