@@ -10,13 +10,13 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import hiredis
 from redis import exceptions as faults
 
 from ..errors import ConfigError
 from ..worker_errors import QueueFullError
 from .client import ANSWER_WITHIN, connect, our_errors, passes, url_of
 from .names import queue_prefix
+from .wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,7 +32,6 @@ AT_ONCE: Final = 400  # things in one script, which takes two milliseconds
 BYTES_AT_ONCE: Final = 1 << 20  # bytes in one script, unless a single thing is larger
 OLDEST: Final = (6, 2)
 DEFINED: Final = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
-QUICK: Final = ("EVALSHA", "XREAD", "XREADGROUP")
 ARCHIVE: Final = "graflow_async._redis"
 
 
@@ -70,25 +69,11 @@ def batches(items: Sequence[Any], weight: Callable[[Any], int]) -> Iterable[Sequ
         yield items[start:]
 
 
-def _as_it_came(response: Any, **_: Any) -> Any:
-    return response
-
-
-def _with_quick_packing(kind: Any) -> Any:
-    """Give a kind of connection that packs long commands in C: in Python that is half of what a job costs here."""
-    pack_in_c: Callable[[tuple[Any, ...]], bytes] = cast("Any", hiredis).pack_command
-
-    def pack_command(self: Any, *words: Any) -> list[bytes]:
-        return [pack_in_c(words)] if words[0] in QUICK else kind.pack_command(self, *words)
-
-    return type(kind.__name__, (kind,), {"pack_command": pack_command})
-
-
-def _blocking(command: Sequence[Any], seconds: float) -> list[Any]:
+def _blocking(command: Sequence[Any], seconds: float) -> tuple[Any, ...]:
     """Give a blocking read that waits for so many seconds, or LONGEST_BLOCK."""
     place = command.index(None)
     block = max(1, int(min(seconds, LONGEST_BLOCK) * 1000))
-    return [*command[:place], "BLOCK", block, *command[place + 1 :]]
+    return (*command[:place], "BLOCK", block, *command[place + 1 :])
 
 
 def rows_of(answer: Any) -> list[tuple[bytes, list[Any]]]:
@@ -121,11 +106,7 @@ class Calls:
         # With a timeout of its own the client sends through `wait_for`, which costs a task for each command and before
         # Python 3.12 may swallow a cancellation; `patiently` limits the whole command instead.
         self.client: Redis = connect(self.url, socket_timeout=None)
-        # The answer of a read is parsed here: the client's own parser costs more than the read.
-        for command in ("XREAD", "XREADGROUP"):
-            self.client.set_response_callback(command, _as_it_came)
-        pool = self.client.connection_pool
-        pool.connection_class = _with_quick_packing(pool.connection_class)
+        self._wire = Wire(self.client)
         self.prefix = queue_prefix(queue, prefix)
         self.stream = self.prefix + "s"
         self.keep = keep_for
@@ -148,12 +129,11 @@ class Calls:
 
         async def once(failures: int) -> Any:
             words = ("EVALSHA", digest, 1, self.stream, self.keep, int(again or failures > 0), *args)
-            client = cast("Any", self.client)
             try:
-                return await client.execute_command(*words)
+                return (await self._wire.send(words))[0]
             except faults.NoScriptError:
-                await client.script_load(script_text(name))
-                return await client.execute_command(*words)
+                await cast("Any", self.client).script_load(script_text(name))
+                return (await self._wire.send(words))[0]
 
         return await self.patiently(once, what, patience)
 
@@ -232,10 +212,9 @@ class Calls:
             StoreError: Redis refused.
         """
         words = _blocking(command, seconds)
-        client = cast("Any", self.client)  # its own types say nothing of commands by name
 
         async def once(failures: int) -> Any:
-            return await client.execute_command(*words) if repeats or not failures else None
+            return (await self._wire.send(words))[0] if repeats or not failures else None
 
         return rows_of(await self.patiently(once, what, patience))
 
@@ -258,11 +237,8 @@ class Calls:
         async def once(failures: int) -> Any:
             if failures:
                 return None
-            pipe = cast("Any", self.client.pipeline(transaction=False))
-            pipe.execute_command(*words)
-            pipe.execute_command("EVALSHA", digest, 1, self.stream, self.keep, 1, *args)
             try:
-                return (await pipe.execute())[1]
+                return (await self._wire.send(words, ("EVALSHA", digest, 1, self.stream, self.keep, 1, *args)))[1]
             except faults.NoScriptError:
                 return None
 
