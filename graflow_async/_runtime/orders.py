@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import pickle
 import struct
-import sys
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from .._core.state import Instance, Scope
-from ..checkpointer import Kind
-from ..definition import Definition
 from ..errors import ConfigError, NotSerializableError, SecurityError
 from ..graph import Graph
-from ..task import Task, is_task
-from .decoding import Decoder, make_task
-from .encoding import NO_GRAPH, ROOT, Row
-from .far_link import far_scope
+from ..task import Task
+from .decoding import make_task
+from .encoding import NO_GRAPH
 from .link import Link
 from .paths import above, path_below, path_to
 from .recorded import Handle
 from .talk import FarEncoder
-from .within import loaded
 
 WHOLE = -1  # kind of the piece of code that is the run's own graph
 MANAGER = -2  # of a prompt manager
@@ -226,114 +220,6 @@ class NotSent:
         raise ConfigError(f"this task does not run where its run is: {self._reason}")
 
 
-class FarDecoder(Decoder):
-    """A decoder for which a task is the same object wherever it is spoken of: in a graph, or in the code of another.
-
-    So `ctx.next_task(task)` finds the node of the graph, and a task that stands in a module is the one that stands
-    there.
-    """
-
-    def __init__(self, graph: Graph, known: dict[tuple[Definition, str], list[Task[Any, Any]]]) -> None:
-        """Know a graph, and the tasks of the run so far."""
-        super().__init__(graph, {}, None)
-        self._known = known
-        self._is_in_graph = False
-
-    def learn_graph(self, payload: bytes) -> None:
-        """Take a GRAPH record."""
-        self._is_in_graph = True
-        try:
-            super().learn_graph(payload)
-        finally:
-            self._is_in_graph = False
-
-    def task(self, row: int | Row | None) -> Task[Any, Any] | None:
-        """Make a task again, if it is not known."""
-        if row is None or isinstance(row, int) or row[3] is None:
-            return super().task(row)
-        number, args, kwargs, task_id = row[:4]
-        definition = self.definition(number)
-        known = self._known.get((definition, task_id))
-        if known is None:
-            standing = self._standing(number, definition)
-            known = [] if standing is None or standing.given_id() != task_id else [standing]
-            if known or self._is_in_graph or not (args or kwargs):
-                self._known[definition, task_id] = known
-        for task in known:
-            if _is_same((task.args, task.kwargs or None), (args, kwargs or None)):
-                return task
-        made = make_task(definition, args, kwargs, task_id)
-        if self._is_in_graph or not (args or kwargs):
-            known.append(made)
-        return made
-
-    def _standing(self, number: int, definition: Definition) -> Task[Any, Any] | None:
-        """Find the task of a definition under its name in its module."""
-        how, *place = self.codes[number]
-        if how != "import":
-            return None
-        found: Any = sys.modules.get(place[0])
-        for part in place[1].split("."):
-            found = getattr(found, part, None)
-        return found if is_task(found) and found.definition is definition else None
-
-
-class OrderReader:
-    """Reads the orders of one run, elsewhere."""
-
-    def __init__(self) -> None:
-        """Know nothing yet."""
-        self._decoder: FarDecoder | None = None
-        self._tasks: dict[tuple[Definition, str], list[Task[Any, Any]]] = {}
-        self._managers: list[Any] = []
-        self._stages: list[Stage] = []
-        self._scopes: list[Any] = []
-        self.known = 0
-
-    def learn(self, records: list[bytes]) -> None:
-        """Take the next pieces of code; only bytes whose signature was checked.
-
-        Raises:
-            CheckpointError: something of it cannot be loaded here.
-        """
-        for record in records:
-            kind, payload = pickle.loads(record)
-            if self._decoder is None:
-                self._decoder = FarDecoder(self._load_whole(payload), self._tasks)
-            elif kind == MANAGER:
-                self._managers.append(self._decoder.loads(payload))
-            elif kind == STAGE:
-                stage = Stage(*self._decoder.loads(payload))
-                manager = None if stage.manager is None else self._managers[stage.manager]
-                graph = self._decoder.graph if stage.graph == ROOT else self._decoder.graph_by(stage.graph)
-                self._stages.append(stage._replace(manager=manager))
-                self._scopes.append(far_scope(stage.scope, graph, stage.workflow))
-            else:
-                _learn(self._decoder, kind, payload)
-            self.known += 1
-
-    def _load_whole(self, data: bytes) -> Graph:
-        decoder = FarDecoder(NO_GRAPH, self._tasks)
-        for kind, payload in decoder.loads(data):
-            _learn(decoder, kind, payload)
-        return decoder.graph_by(ROOT + 1)
-
-    def read(self, body: bytes) -> tuple[Order, Any, Any]:
-        """Give an order, what stands for its run on this side, and its task.
-
-        Raises:
-            CheckpointError: something of it cannot be loaded here.
-        """
-        decoder = self._decoder
-        if decoder is None:
-            raise NotSerializableError("an order came before the graph of its run")
-        number, *rest = decoder.loads(body)
-        order = Order(self._stages[number], *rest)
-        if order.around is not None:
-            order = order._replace(around=loaded(decoder.loads, order.around, order.task_id))
-        return order, self._scopes[number], decoder.task(order.task)
-
-
 def whole(graph: Graph) -> bytes:
     """Pickle a graph with the code of its tasks.
 
@@ -358,15 +244,6 @@ def needs(order: bytes) -> tuple[int, bytes]:
     return count, order[_NEEDED.size :]
 
 
-def _learn(decoder: Decoder, kind: int, payload: bytes) -> None:
-    if kind == Kind.CODE:
-        decoder.learn_code(payload)
-    elif kind == Kind.FUNCTION:
-        decoder.learn_function(payload)
-    else:
-        decoder.learn_graph(payload)
-
-
 def _without_handles(instance: Instance) -> Task[Any, Any]:
     """Give the task of an instance with the values of the handles that it is bound to: they have been awaited."""
     task = instance.task
@@ -379,12 +256,6 @@ def _without_handles(instance: Instance) -> Task[Any, Any]:
 def _value(given: Any) -> Any:
     handle: Any = given
     return handle.child.result() if isinstance(given, Handle) else given
-
-
-def _is_same(left: Any, right: Any) -> bool:
-    with suppress(Exception):  # arrays refuse, and a user's __eq__ may do anything
-        return bool(left == right)
-    return False
 
 
 def _is_question(key: Any) -> bool:

@@ -10,7 +10,7 @@ import traceback
 
 from .._runtime.far_body import FarBody
 from .._runtime.far_host import FarHost
-from .._runtime.orders import OrderReader
+from .._runtime.reading_orders import OrderReader
 from ..executors.threads import ThreadPool
 from .faces import cannot, new_face
 from .frames import frame, next_frame
@@ -22,11 +22,11 @@ async def main(descriptor: int) -> None:
     found = await next_frame(reader)
     if found is None:
         return
-    code, order, where, paths = found
+    code, order, where, paths, allowed = found
     sys.path += [path for path in paths if path not in sys.path]
     pool = ThreadPool()
     try:
-        orders = OrderReader()
+        orders = OrderReader(allowed)
         orders.learn(code)
         place = f"worker {where}, in a process of its own ({os.getpid()})"
         host = FarHost(lambda: pool, new_face, place, _broken)

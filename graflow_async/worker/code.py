@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._redis.jobs import Claim
 from .._redis.jobs_calls import Calls
 from .._redis.payloads import Payloads
-from .._runtime.orders import OrderReader, needs
+from .._runtime.orders import needs
+from .._runtime.reading_orders import OrderReader
 from ..errors import CheckpointError
 from ..executors._code_of_run import code_key, field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 RUNS_KEPT = 64
 
@@ -43,8 +44,9 @@ def written_in(claim: Claim, order: bytes) -> Written:
 class Code:
     """The code of the runs that were met last."""
 
-    def __init__(self, calls: Calls, patience: float | None) -> None:
-        """Fetch through `calls`."""
+    def __init__(self, calls: Calls, patience: float | None, allowed: Sequence[str] | None = None) -> None:
+        """Fetch through `calls`; with `allowed` only tasks of these modules are read."""
+        self._allowed = allowed
         self._calls = calls
         self._client: Any = calls.client
         self._patience = patience
@@ -70,7 +72,7 @@ class Code:
         """
         key = order.run, order.epoch
         async with self._fetching.setdefault(key, asyncio.Lock()):
-            reader = self._readers.setdefault(key, OrderReader())
+            reader = self._readers.setdefault(key, OrderReader(self._allowed))
             if reader.known < order.needed:
                 reader.learn(await self.pieces(order, payloads, reader.known))
         self._fetching.pop(key, None)

@@ -67,6 +67,7 @@ async def _serve(options: argparse.Namespace) -> None:
         grace=options.grace,
         patience=options.patience,
         health_file=options.health_file,
+        allowed_modules=options.allow,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -123,6 +124,13 @@ def _parser(program: str) -> argparse.ArgumentParser:
         default=[],
         metavar="NAME",
         help="modules to import at the start: else with the first task",
+    )
+    add(
+        "--allow",
+        nargs="+",
+        default=(env("GRAFLOW_ALLOW") or "").split() or None,
+        metavar="NAME",
+        help="run only tasks that stand in these modules or packages, none that came by value (all)",
     )
     add(
         "--log-level",

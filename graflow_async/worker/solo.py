@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from .frames import frame, next_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 logger = logging.getLogger("graflow_async.worker")
 
@@ -28,7 +28,14 @@ class ChildDiedError(Exception):
 class SoloBody:
     """One attempt of a body, in a process of its own; it looks like a FarBody from outside."""
 
-    def __init__(self, code: list[bytes], order: bytes, send: Callable[[bytes], None], where: str) -> None:
+    def __init__(
+        self,
+        code: list[bytes],
+        order: bytes,
+        send: Callable[[bytes], None],
+        where: str,
+        allowed: Sequence[str] | None = None,
+    ) -> None:
         """Make ready to run.
 
         Args:
@@ -36,8 +43,9 @@ class SoloBody:
             order: what is to run.
             send: passes a message on to the run.
             where: names the worker, for notes on exceptions.
+            allowed: modules whose tasks may run; None for all.
         """
-        self._begin = frame(code, order, where, [path for path in sys.path if path])
+        self._begin = frame(code, order, where, [path for path in sys.path if path], allowed)
         self._send = send
         self._writer: asyncio.StreamWriter | None = None
         self._is_cancelled = False

@@ -7,13 +7,13 @@ import logging
 import os
 import socket
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._redis.jobs import Delivery, JobQueue, News
 from .._redis.payloads import Payloads, keyring_for
 from .._runtime.far_body import FarBody
 from .._runtime.far_host import FarHost
-from .._runtime.orders import OrderReader
+from .._runtime.reading_orders import OrderReader
 from ..errors import GraflowError, InternalError, StoreUnavailableError, text_of
 from ..executors._sent import ANEW, payloads_of
 from ..executors.pools import ProcessExecutor
@@ -26,6 +26,9 @@ from .held import Held
 from .post import Post
 from .slots import Slots
 from .solo import ChildDiedError, SoloBody
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 logger = logging.getLogger("graflow_async.worker")
 
@@ -58,6 +61,7 @@ class Worker:
         patience: float | None = None,
         health_file: str | None = None,
         secret_keys: Any = None,
+        allowed_modules: Sequence[str] | None = None,
     ) -> None:
         """Serve a queue.
 
@@ -74,6 +78,8 @@ class Worker:
             patience: seconds that Redis may not answer before the worker gives up; None for ever.
             health_file: a file that is touched three times a lease, after Redis has confirmed that the worker lives.
             secret_keys: what jobs are signed with; None for GRAFLOW_SECRET_KEY.
+            allowed_modules: only tasks that stand in these modules, or inside these packages, are run, and none that
+                came by value; others fail. None for all.
 
         Raises:
             ConfigError: something of it makes no sense.
@@ -89,7 +95,8 @@ class Worker:
         self._queue = JobQueue(url, queue)
         self._worker = self._queue.worker(self.worker_id, lease=lease, patience=patience)
         self._keyring = keyring_for(self._queue.calls.client, secret_keys)
-        self._code = Code(self._queue.calls, patience)
+        self._allowed = allowed_modules
+        self._code = Code(self._queue.calls, patience, allowed_modules)
         self._post = Post(self._worker, self._give_up)
         self._slots = Slots(concurrency)
         self._thread_slots = Slots(threads)
@@ -235,7 +242,7 @@ class Worker:
         if claim.solo:
             logger.warning("%r has killed %d workers, and runs in a process of its own", held, claim.crashes)
             code = await self._code.pieces(order, payloads)
-            body = SoloBody(code, order.rest, partial(self._say, held), self.worker_id)
+            body = SoloBody(code, order.rest, partial(self._say, held), self.worker_id, self._allowed)
             held.has(body)
             return body
         return self._read(held, await self._code.reader(order, payloads), order)

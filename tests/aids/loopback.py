@@ -22,7 +22,8 @@ from graflow_async._runtime.decoding import Decoder
 from graflow_async._runtime.encoding import Encoder
 from graflow_async._runtime.far_body import FarBody
 from graflow_async._runtime.far_host import FarHost
-from graflow_async._runtime.orders import OrderReader, OrderWriter, needs
+from graflow_async._runtime.orders import OrderWriter, needs
+from graflow_async._runtime.reading_orders import OrderReader
 from graflow_async._runtime.talk import FarEncoder, Talk
 from graflow_async.context import TaskExecutionContext
 from graflow_async.context.blocking import FlowContext, SyncTaskExecutionContext

@@ -9,7 +9,8 @@ import pytest
 from opentelemetry.trace import SpanKind
 
 from graflow_async import Workflow
-from graflow_async._runtime.orders import OrderReader, OrderWriter, needs
+from graflow_async._runtime.orders import OrderWriter, needs
+from graflow_async._runtime.reading_orders import OrderReader
 from tests.aids.loopback import Loopback
 from tests.aids.workers import Workers
 from tests.telemetry.aids import Heard, context

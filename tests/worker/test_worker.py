@@ -14,6 +14,7 @@ from graflow_async import (
     GraflowWorkflowCanceledError,
     ParallelGroupError,
     ProcessDiedError,
+    SecurityError,
     SyncTaskExecutionContext,
     TaskExecutionContext,
     TaskTimeoutError,
@@ -165,6 +166,22 @@ async def test_plain_functions_in_processes(workers: Workers):
 
     apart, in_thread, on_loop = await soon(wf.run(queue_backend="redis"))
     assert in_thread == on_loop == worker.process.pid != apart
+
+
+async def test_only_tasks_of_allowed_modules(workers: Workers):
+    """With --allow a task of another module, or one that came by value, fails with a sentence, and is not imported."""
+    await workers.start("w1", "--allow", "tests.worker.tasks")
+    with workflow("allowed") as wf:
+        square(3)
+    assert await soon(wf.run(queue_backend="redis")) == 9
+    with workflow("refused") as wf:
+
+        @task
+        async def by_value() -> int:
+            return 1
+
+    with pytest.raises(SecurityError, match=r"by_value.*tests\.worker\.tasks"):
+        await soon(wf.run(queue_backend="redis"))
 
 
 async def test_questions(workers: Workers):
