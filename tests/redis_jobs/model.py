@@ -146,7 +146,7 @@ class Model:
         if fate == "ok":
             if self.jobs[name].is_unwanted:
                 self.end(name, "cancelled", worker)
-            elif not self.blame(name, worker, 2):
+            elif not self.blame(name, worker, 4):
                 self.put_back(name)
         return fate
 
@@ -158,7 +158,7 @@ class Model:
         job = self.jobs[name]
         job.crashes += 1
         job.alone += weight * job.runs_alone
-        if job.alone < 4:
+        if job.alone < 8:
             self.tell("lost", name, worker)
             return False
         self.end(name, "dead", worker)

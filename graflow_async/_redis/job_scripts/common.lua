@@ -232,14 +232,14 @@ end
 local function give_to_owner(job) redis.call('XCLAIM', S, G, job.o, 0, job.e, 'JUSTID') end
 
 -- One more death under a job: counts it, and says whether that was the last one allowed. The caller saves.
--- Deaths in company prove nothing. Alone, that of the job's own process weighs 2; that of a whole worker weighs 1, as
+-- Deaths in company prove nothing. Alone, that of the job's own process weighs 4; that of a whole worker weighs 1, as
 -- machines also go for reasons of their own, and a long job lives through several of them.
 local function blame(ref, job, worker, said, weight)
   job.c = (job.c or 0) + 1
   job.a = (job.a or 0) + (job.l and weight or 0)
   local line = whole(NOW) .. ' ' .. worker .. ' ' .. job.f .. ' ' .. (job.l and 'alone' or 'in company')
   job.y = (job.y or '') .. line .. ': ' .. said .. '\n'
-  if job.a < 4 then
+  if job.a < 8 then
     tell_driver(ref, 'l', job, worker, said)
     return false
   end

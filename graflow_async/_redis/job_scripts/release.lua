@@ -20,7 +20,7 @@ for i = 6, #ARGV, 3 do
       elseif not is_blamed then
         tell_driver(ref, 'l', job, me, said)
         put_back(ref, job)
-      elseif not blame(ref, job, me, said, 2) then
+      elseif not blame(ref, job, me, said, 4) then
         put_back(ref, job)
       end
     end
