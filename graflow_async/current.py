@@ -5,6 +5,7 @@ Only the variables and the ports behind them live here, so that definitions can 
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
@@ -70,6 +71,15 @@ class Body(Protocol):
 
 open_block: ContextVar[Block | None] = ContextVar("graflow_block", default=None)
 running: ContextVar[Body | None] = ContextVar("graflow_running", default=None)
+
+
+def is_on_loop() -> bool:
+    """Say whether an event loop runs on this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def caller() -> Any:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from .compose import run_expression
-from .current import open_block, running
+from .current import is_on_loop, open_block, running
 from .definition import TaskOptions, name_of
 from .task import Task, is_task
 
@@ -45,11 +45,7 @@ class Flow(Task[P, R_co]):
             return bound
         if running.get() is not None or open_block.get() is not None:
             return bound
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run(_value(run_expression(bound)))
-        return bound
+        return bound if is_on_loop() else asyncio.run(_value(run_expression(bound)))
 
 
 async def _value(awaitable: Awaitable[Any]) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import recovery
 from .brokering import FEEDBACK_FOLDER, broker_for
 from .checkpointer import Checkpointer, Kind, RunInfo
-from .current import caller
+from .current import caller, is_on_loop
 from .errors import UnknownRunError
 from .keeping import checkpointer_of
 from .options import DEFAULT_DIRECTORY, RunOptions
@@ -195,11 +195,7 @@ class CheckpointManager:
 
 def either(function: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     """Give a coroutine where a loop runs, else run it: on the run's loop in a sync task, on an own one otherwise."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    else:
+    if is_on_loop():
         return function()
     parent: Any = caller()
     return asyncio.run(function()) if parent is None else parent.block(function)

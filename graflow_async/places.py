@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from ._lazy import lazily
 from .channel import Channel
-from .current import caller
+from .current import caller, is_on_loop
 from .errors import ConfigError, StoreError
 from .options import BACKENDS
 from .store import KeyValueStore
@@ -45,7 +45,7 @@ class Place:
 
     def face(self) -> Any:
         """Give the channel as it is used here: the asynchronous one, or the blocking one."""
-        if _has_loop():
+        if is_on_loop():
             return self._channel
         parent = caller()
         if parent is not None:
@@ -55,7 +55,7 @@ class Place:
 
     def do(self, work: Callable[[Channel], Coroutine[Any, Any, Any]]) -> Any:
         """Give a coroutine where a loop runs, else have it run and give its value."""
-        if _has_loop():
+        if is_on_loop():
             return work(self._channel)
         parent = caller()
         if parent is not None:
@@ -65,7 +65,7 @@ class Place:
 
     def close(self) -> Any:
         """Close as `aclose` on a loop, as `end` elsewhere."""
-        return self.aclose() if _has_loop() else self.end()
+        return self.aclose() if is_on_loop() else self.end()
 
     async def aclose(self) -> None:
         """Close what is open on this loop, and what plain code has opened."""
@@ -147,14 +147,6 @@ def _in_task(parent: Any, function: Callable[..., Any], /, *args: Any) -> Any:
         return await function(*args)
 
     return parent.block(run)
-
-
-def _has_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def place_for(kind: str, backend: str, name: Any, redis_url: str | None, secret_keys: Any) -> Place:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ._lazy import lazily
 from .builder import build_graph
 from .compose import Chain, Expression, Group, set_alone
-from .current import Block, caller, open_block
+from .current import Block, caller, is_on_loop, open_block
 from .definition import Definition, check_id
 from .drawn import Drawn
 from .errors import ConfigError, DuplicateTaskError, GraflowRuntimeError
@@ -240,11 +240,7 @@ class Workflow(Drawn):
             GraflowRuntimeError: called on a running event loop.
             BaseException: as `run`.
         """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
+        if is_on_loop():
             message = f"workflow {self.name!r}: execute() would block the running event loop; write `await wf.run()`"
             raise GraflowRuntimeError(message)
         call = partial(self.run, start_node, **options)

@@ -134,6 +134,20 @@ def redis_url(redis_server: RedisServer) -> str:
 
 
 @pytest.fixture
+def durable() -> Iterator[RedisServer]:
+    """A Redis of the test's own that keeps what it has through its death: with `everysec` it may answer too early."""
+    with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server:
+        yield server
+
+
+@pytest.fixture
+def forgetful() -> Iterator[RedisServer]:
+    """A Redis of the test's own that keeps nothing."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
 def workers(redis_url: str) -> Iterator[Callable[..., Workers]]:
     """Start workers by their names, of the usual queue or of another one; they end with the test."""
     started: list[Workers] = []

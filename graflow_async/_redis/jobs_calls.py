@@ -51,6 +51,12 @@ def script_text(name: str) -> str:
     return f"{first}\n{text}"
 
 
+@cache
+def script_digest(name: str) -> str:
+    """Give the name by which Redis knows a script once it has seen it."""
+    return hashlib.sha1(script_text(name).encode(), usedforsecurity=False).hexdigest()
+
+
 def pause_after(failures: int) -> float:
     """Give the seconds to wait after so many failures in a row; random, so that not everybody comes back at once."""
     return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures - 1, 10))  # noqa: S311
@@ -111,7 +117,6 @@ class Calls:
         self.stream = self.prefix + "s"
         self.keep = keep_for
         self.troubled_at: float | None = None
-        self._digests: dict[str, str] = {}
 
     async def run(
         self, name: str, args: Sequence[Any], what: str, patience: float | None = PATIENCE, *, again: bool = False
@@ -125,7 +130,7 @@ class Calls:
             StoreUnavailableError: no answer within `patience` seconds.
             StoreError: Redis refused.
         """
-        digest = self._digest(name)
+        digest = script_digest(name)
 
         async def once(failures: int) -> Any:
             words = ("EVALSHA", digest, 1, self.stream, self.keep, int(again or failures > 0), *args)
@@ -136,14 +141,6 @@ class Calls:
                 return (await self._wire.send(words))[0]
 
         return await self.patiently(once, what, patience)
-
-    def _digest(self, name: str) -> str:
-        """Give the name by which Redis knows a script once it has seen it."""
-        digest = self._digests.get(name)
-        if digest is None:
-            digest = hashlib.sha1(script_text(name).encode(), usedforsecurity=False).hexdigest()
-            self._digests[name] = digest
-        return digest
 
     async def patiently(self, once: Callable[[int], Any], what: str, patience: float | None) -> Any:
         """Call `once` until Redis answers; it is told how often it has failed.
@@ -232,7 +229,7 @@ class Calls:
             StoreError: Redis refused.
         """
         words = _blocking(command, seconds)
-        digest = self._digest(name)
+        digest = script_digest(name)
 
         async def once(failures: int) -> Any:
             if failures:

@@ -71,6 +71,15 @@ class Decoder:
             message = f"a recorded value cannot be loaded here: {type(error).__name__}: {text_of(error)}"
             raise CheckpointError(message) from error
 
+    def learn(self, kind: int, payload: bytes) -> None:
+        """Take a CODE, FUNCTION or GRAPH record."""
+        if kind == Kind.CODE:
+            self.learn_code(payload)
+        elif kind == Kind.FUNCTION:
+            self.learn_function(payload)
+        else:
+            self.learn_graph(payload)
+
     def learn_code(self, payload: bytes) -> None:
         """Take a CODE record."""
         number, *found_by = self.loads(payload)
@@ -216,12 +225,7 @@ def load_whole(data: bytes, live: list[Any] | None, *, is_told_only: bool = Fals
     """
     decoder = Decoder(NO_GRAPH, {}, live, is_told_only=is_told_only)
     for kind, payload in decoder.loads(data):
-        if kind == Kind.CODE:
-            decoder.learn_code(payload)
-        elif kind == Kind.FUNCTION:
-            decoder.learn_function(payload)
-        else:
-            decoder.learn_graph(payload)
+        decoder.learn(kind, payload)
     return decoder.graph_by(ROOT + 1)
 
 

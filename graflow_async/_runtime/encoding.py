@@ -43,7 +43,10 @@ class Encoder:
     Attributes:
         emit: takes a record (kind, payload).
         next_handle: number of the next receiver of called children.
+        refusal: what is said of something that cannot be pickled.
     """
+
+    refusal = "cannot be written to the journal"
 
     def __init__(
         self,
@@ -117,7 +120,7 @@ class Encoder:
             raise
         except Exception as error:
             culprit = codec.explain(value if part is None else value[part], what, error)
-            message = f"{what} cannot be written to the journal: {culprit}"
+            message = f"{what} {self.refusal}: {culprit}"
             raise NotSerializableError(message) from error
 
     def _refer(self, value: Any) -> Any:

@@ -153,14 +153,10 @@ class History:
     def learn(self, record: Record) -> None:
         """Take a record that is no fact of the machine."""
         kind, payload = record.kind, record.payload
-        if kind == Kind.CODE:
-            self.decoder.learn_code(payload)
-        elif kind == Kind.FUNCTION:
-            self.decoder.learn_function(payload)
-        elif kind == Kind.GRAPH:
-            if self._is_headed:
-                self.decoder.learn_graph(payload)
+        if kind == Kind.GRAPH and not self._is_headed:
             self._is_headed = True  # the first one belongs to the head
+        elif kind in (Kind.CODE, Kind.FUNCTION, Kind.GRAPH):
+            self.decoder.learn(kind, payload)
         elif kind == Kind.WRITE:
             self.writes.extend(self.decoder.loads(payload))
         elif kind == Kind.STEP:

@@ -7,7 +7,6 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..checkpointer import Kind
 from ..definition import Definition
 from ..errors import NotSerializableError, SecurityError
 from ..graph import Graph
@@ -123,13 +122,13 @@ class OrderReader:
                 self._stages.append(stage._replace(manager=manager))
                 self._scopes.append(far_scope(stage.scope, graph, stage.workflow))
             else:
-                _learn(self._decoder, kind, payload)
+                self._decoder.learn(kind, payload)
             self.known += 1
 
     def _load_whole(self, data: bytes) -> Graph:
         decoder = FarDecoder(NO_GRAPH, self._tasks, self._allowed)
         for kind, payload in decoder.loads(data):
-            _learn(decoder, kind, payload)
+            decoder.learn(kind, payload)
         return decoder.graph_by(ROOT + 1)
 
     def read(self, body: bytes) -> tuple[Order, Any, Any]:
@@ -153,15 +152,6 @@ class OrderReader:
                 f"task {order.task_id!r} stands in none of the modules that this worker allows: {names}"
             )
         return order, self._scopes[number], task
-
-
-def _learn(decoder: Decoder, kind: int, payload: bytes) -> None:
-    if kind == Kind.CODE:
-        decoder.learn_code(payload)
-    elif kind == Kind.FUNCTION:
-        decoder.learn_function(payload)
-    else:
-        decoder.learn_graph(payload)
 
 
 def _is_same(left: Any, right: Any) -> bool:

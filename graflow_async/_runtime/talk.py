@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 from .._lazy import lazily
-from ..checkpointer import Kind
 from ..errors import NotSerializableError, text_of
 from ..graph import Graph
 from .decoding import Decoder
@@ -33,20 +32,7 @@ SEEN_AT_MOST = 8  # values that a body has read last, kept on both sides to be c
 class FarEncoder(Encoder):
     """An encoder of what is sent, and not written down."""
 
-    def dumps_slowly(self, value: Any, what: str, part: int | None = None) -> bytes:
-        """Pickle what plain pickle refuses.
-
-        Raises:
-            NotSerializableError: it cannot be pickled.
-        """
-        try:
-            return b"P" + by_reference.dumps(value, self._refer)
-        except NotSerializableError:
-            raise
-        except Exception as error:
-            culprit = codec.explain(value if part is None else value[part], what, error)
-            message = f"{what} cannot be sent between a run and its workers: {culprit}"
-            raise NotSerializableError(message) from error
+    refusal = "cannot be sent between a run and its workers"
 
     def graph(self, graph: Graph) -> int:
         """Give the number of a graph; with the first use it is sent, and not known if that fails."""
@@ -217,12 +203,7 @@ class Talk:
         verb, number, front, body = pickle.loads(data)
         try:
             for kind, payload in front:
-                if kind == Kind.CODE:
-                    self.decoder.learn_code(payload)
-                elif kind == Kind.FUNCTION:
-                    self.decoder.learn_function(payload)
-                else:
-                    self.decoder.learn_graph(payload)
+                self.decoder.learn(kind, payload)
             args = self._loads(body)
         except Exception as error:  # noqa: BLE001  # of unpickling: somebody waits for it
             cause = error.__cause__ or error

@@ -10,6 +10,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
+from ..current import is_on_loop
 from ..errors import PromptConfigurationError, PromptError, PromptNotFoundError, PromptTypeError
 from ..policy import require_number
 from ._folder import Folder, look
@@ -96,7 +97,7 @@ class YAMLPromptManager:
         folder = self._folders.get(prefix)
         if folder is None or not self._is_old(folder, cache_ttl_seconds):
             return (folder or self._look(prefix, name)).find(*asked)
-        if not _is_on_loop():
+        if not is_on_loop():
             return self._look(prefix, name).find(*asked)
         try:
             prompt = folder.find(*asked)
@@ -297,15 +298,6 @@ class YAMLPromptManager:
 def _again(kind: type[YAMLPromptManager], root: str, cache_ttl: float) -> YAMLPromptManager:
     """Make a pickled manager again."""
     return kind(root, cache_ttl=cache_ttl)
-
-
-def _is_on_loop() -> bool:
-    """Say whether an event loop runs on this thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _prefix_of(name: str) -> str:

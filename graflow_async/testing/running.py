@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast, overload
 
+from ..current import is_on_loop
 from ..options import RunOptions
 from ..workflow import Workflow
 from ._threads import newcomers, places
@@ -66,7 +67,7 @@ def simulate(
         LeakError: tasks or threads were left, or a task failed without anybody looking.
         RuntimeError: a loop runs here already.
     """
-    if _has_loop():
+    if is_on_loop():
         raise RuntimeError("a loop runs here already, which this would block: await the work instead")
     around = ambient.get()
     seed = around.seed if seed is None else seed
@@ -160,14 +161,6 @@ async def _let_cancelled_end() -> None:
         if not any(task.cancelling() for task in asyncio.all_tasks() - {asyncio.current_task()}):
             return
         await asyncio.sleep(0)
-
-
-def _has_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _expect_no_threads(before: set[threading.Thread]) -> None:

@@ -39,20 +39,6 @@ def bounded() -> Iterator[None]:
     signal.signal(signal.SIGALRM, previous)
 
 
-@pytest.fixture
-def durable() -> Iterator[RedisServer]:
-    """A Redis of the test's own that keeps what it has acknowledged through its death."""
-    with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server:
-        yield server
-
-
-@pytest.fixture
-def forgetful() -> Iterator[RedisServer]:
-    """A Redis of the test's own that keeps nothing."""
-    with RedisServer() as server:
-        yield server
-
-
 @asynccontextmanager
 async def restarting(server: RedisServer) -> AsyncIterator[None]:
     """Kill a Redis, do something, and have it back."""

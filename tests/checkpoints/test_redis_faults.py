@@ -18,27 +18,12 @@ from tests.aids.redis_proxy import Proxy
 from tests.aids.redis_server import RedisServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from graflow_async.checkpoints._redis_log import RedisLog
 
 DATA = "graflow:{run}:journal:data"
 META = "graflow:{run}:journal"
-
-
-@pytest.fixture
-def durable() -> Iterator[RedisServer]:
-    """A Redis of the test's own that keeps what it has through its death: with `everysec` it may answer too early."""
-    with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server:
-        yield server
-
-
-@pytest.fixture
-def forgetful() -> Iterator[RedisServer]:
-    """A Redis of the test's own that keeps nothing."""
-    with RedisServer() as server:
-        yield server
 
 
 async def write(log: RedisLog, count: int) -> None:

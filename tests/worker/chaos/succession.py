@@ -9,8 +9,9 @@ import signal
 import tempfile
 import time
 from collections import Counter
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import redis.asyncio
 
@@ -23,6 +24,9 @@ from tests.worker.chaos.driving import keeper, many
 from tests.worker.chaos.gang import Gang
 from tests.worker.chaos.ledger import Body, Report, Strike, again_and_baseless, bodies
 from tests.worker.chaos.storm import left_in
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 RUN = "succession"
 REPORTED_WITHIN = 1.0  # seconds from the end of a body until Redis has its report
@@ -76,8 +80,9 @@ class Stage:
         return self.other.url if about.place == "redis" else str(self.folder / "runs")
 
 
-async def succeed(about: Succession) -> Report:
-    """Kill one driver after the other, let the last one end the run, and tell what came of it."""
+@asynccontextmanager
+async def _staged(about: Succession | Pair) -> AsyncIterator[Stage]:
+    """Set up servers and workers, and give what is to happen on them its time."""
     with RedisServer() as server, RedisServer() as other, tempfile.TemporaryDirectory() as name:
         log = Path(name) / "workers.log"
         gang = Gang(server.url, other.url, log, concurrency=about.concurrency, lease=about.lease)
@@ -85,10 +90,16 @@ async def succeed(about: Succession) -> Report:
         gang.start(about.workers)
         try:
             async with asyncio.timeout(about.within):
-                return await _succeed(about, stage)
+                yield stage
         finally:
             await gang.close()
             await stage.client.aclose()
+
+
+async def succeed(about: Succession) -> Report:
+    """Kill one driver after the other, let the last one end the run, and tell what came of it."""
+    async with _staged(about) as stage:
+        return await _succeed(about, stage)
 
 
 async def _succeed(about: Succession, stage: Stage) -> Report:
@@ -221,17 +232,8 @@ class Pair(NamedTuple):
 
 async def side_by_side(about: Pair) -> Report:
     """Let two processes drive runs of their own with the same workers."""
-    with RedisServer() as server, RedisServer() as other, tempfile.TemporaryDirectory() as name:
-        log = Path(name) / "workers.log"
-        gang = Gang(server.url, other.url, log, concurrency=about.concurrency, lease=about.lease)
-        stage = Stage(Path(name), server, other, gang)
-        gang.start(about.workers)
-        try:
-            async with asyncio.timeout(about.within):
-                return await _side_by_side(about, stage)
-        finally:
-            await gang.close()
-            await stage.client.aclose()
+    async with _staged(about) as stage:
+        return await _side_by_side(about, stage)
 
 
 async def _side_by_side(about: Pair, stage: Stage) -> Report:
