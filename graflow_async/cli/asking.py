@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from ..answers import answer_to
 from ..feedback import FeedbackRecord, FeedbackRequest, FeedbackState, FeedbackType
 from ..feedback_errors import AlreadyAnsweredError, InvalidAnswerError
 from .failures import CommandError, UsageError, spelled
+from .loop import drive
 from .questions import shown
 
 if TYPE_CHECKING:
@@ -33,8 +35,7 @@ def ask(request: FeedbackRequest) -> dict[str, Any]:
     _tell("\n".join([*shown(request), ""]))
     invitation, read = _WAYS[request.feedback_type]
     while True:
-        _tell(f"{invitation}: ")
-        line = _line()
+        line = _line(f"{invitation}: ")
         try:
             given = read(request, line)
             answer_to(request, at=0.0, **given)
@@ -46,14 +47,15 @@ def ask(request: FeedbackRequest) -> dict[str, Any]:
             return given
 
 
-def _line() -> str:
-    """Read a line.
+def _line(invitation: str) -> str:
+    """Invite somebody to type a line, and read it.
 
     Raises:
         CommandError: there is none.
         KeyboardInterrupt: Ctrl-C.
     """
     try:
+        drive(_typed(invitation))
         line = sys.stdin.readline()
     except UnicodeDecodeError:
         return ""
@@ -64,6 +66,21 @@ def _line() -> str:
         _tell("\n")
         raise CommandError("there was no answer; the question stays open")
     return line.strip()
+
+
+async def _typed(invitation: str) -> None:
+    """Invite somebody to type a line, and wait until it was typed.
+
+    Python takes notice of Ctrl-C between two of its steps. One that comes just before a read is kept until the read
+    ends, which may be never; the loop is woken by it.
+    """
+    loop, is_typed = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sys.stdin, is_typed.set)
+    try:
+        _tell(invitation)
+        await is_typed.wait()
+    finally:
+        loop.remove_reader(sys.stdin)
 
 
 def _tell(text: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,27 @@ from tests.cli.test_terminal import on_terminal
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Project
+
+# Ctrl-C comes some moment after the invitation, at a terminal where nobody types.
+PRESSING = """
+import os, random, signal, sys
+from graflow_async.cli import asking
+from graflow_async.feedback import FeedbackRequest, FeedbackType
+def tell(text):
+    if text == "text: ":
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 200e-6))
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+asking._tell = tell
+keyboard, slave = os.openpty()
+sys.stdin = os.fdopen(slave)
+random.seed(1)
+request = FeedbackRequest("1", "it", "r", "t", FeedbackType.TEXT, "What?", 0.0)
+for _ in range(300):
+    try:
+        asking.ask(request)
+    except KeyboardInterrupt:
+        print("left")
+"""
 
 
 @pytest.fixture
@@ -135,3 +158,9 @@ def test_what_is_settled_is_not_asked(desk: Desk) -> None:
     code, screen = answered_at_terminal(desk)
     assert code == 1
     assert screen.startswith("error: question 'it' was expired at ")
+
+
+def test_ctrl_c_is_noticed_whenever_it_comes() -> None:
+    """Ctrl-C that comes between the invitation and the read of the answer is not kept until somebody types."""
+    pressing = subprocess.run([sys.executable, "-c", PRESSING], capture_output=True, text=True, timeout=60, check=True)
+    assert pressing.stdout == "left\n" * 300
