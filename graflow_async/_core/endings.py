@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BindingError
 from .commands import Cancel, Deliver, DropTimer, Finish, SetTimer, Tell
-from .kinship import in_group, in_lap, is_under
+from .descent import Descent
+from .kinship import in_group, in_lap
+from .run_state import RunState
 from .state import (
     Awaited,
     Batch,
@@ -31,6 +33,11 @@ DONE, CLOSING = Status.DONE, Status.CLOSING
 
 class Endings(Walk):
     """Ends instances, laps, groups and scopes, and tells those who wait."""
+
+    def __init__(self, state: RunState) -> None:
+        """Work on `state`."""
+        super().__init__(state)
+        self.descent = Descent(state)
 
     # -- success ----------------------------------------------------------------------------------------------
 
@@ -182,7 +189,7 @@ class Endings(Walk):
                 self.judge(lap, group)
         elif lap.then is not None:
             lap.failure = lap.failure or error
-            self.cancel_where(lambda other: in_lap(other, lap))
+            self.cancel_lap(lap)
         else:
             self._fail_owner(lap.owner, error)
 
@@ -195,7 +202,7 @@ class Endings(Walk):
         elif isinstance(then, PartOf):
             whole = then.lap
             whole.failure = whole.failure or error
-            self.cancel_where(lambda other: in_lap(other, whole))
+            self.cancel_lap(whole)
             self.leave_lap(whole)
         elif isinstance(then, BranchEnd):
             self._fail_branch(then.lap, then.join, then.last, error)
@@ -247,27 +254,38 @@ class Endings(Walk):
         else:
             self.out.append(Cancel(instance))
 
-    def cancel_where(self, predicate: Callable[[Instance | Batch], bool]) -> None:
-        """Cancel every live instance, and the rest of every batch, for whose owner chain `predicate` holds."""
-        for batch in [b for b in self.state.batches.values() if predicate(b)]:
-            self._drop(batch)
-        for instance in [i for i in self.state.live.values() if predicate(i)]:
-            instance.is_swept = True  # what is under it is among those found
-            if instance.key in self.state.live:
-                self.cancel(instance)
-
     def cancel_under(self, owner: Owner) -> None:
         """Cancel everything that an owner waits for, at any depth."""
         if isinstance(owner, Instance):
             if owner.is_swept:
                 return
             owner.is_swept = True
-        self.cancel_where(lambda other: is_under(other, owner))
+        self.cancel_within(owner)
+
+    def cancel_within(self, what: Any, predicate: Callable[[Instance | Batch], bool] | None = None) -> None:
+        """Cancel what is in an owner or a lap, or goes to a handle, at any depth, or what of it a predicate holds for.
+
+        Of a batch the rest is cancelled. A predicate has to hold for all that is under something it holds for.
+        """
+        batches, instances, _ = self.descent.within(what)
+        if predicate is not None:
+            batches = [batch for batch in batches if predicate(batch)]
+            instances = [instance for instance in instances if predicate(instance)]
+        for batch in batches:
+            self._drop(batch)
+        for instance in instances:
+            instance.is_swept = True  # what is under it is among those found
+            if instance.key in self.state.live:
+                self.cancel(instance)
+
+    def cancel_lap(self, lap: Lap) -> None:
+        """Cancel everything that belongs to a lap."""
+        self.cancel_within(lap, lambda other: in_lap(other, lap))
 
     def cancel_group(self, lap: Lap, number: int) -> None:
         """Cancel what still runs of a group: its branches, and everything that these wait for."""
         inside = lap.graph.inside(number)
-        self.cancel_where(lambda other: in_group(other, lap, number, inside))
+        self.cancel_within(lap, lambda other: in_group(other, lap, number, inside))
 
     def end_cancelled(self, instance: Instance) -> None:
         """End an instance that was told to stop."""
@@ -307,9 +325,8 @@ class Endings(Walk):
         if scope.stop is not None or scope.phase == "closed":
             return
         scope.stop = stop
-        for inner in self.state.scopes.values():
-            if inner.stop is None and is_under(inner, scope):
-                inner.stop = Stop("cancelled")
+        for inner in self.descent.within(scope)[2]:
+            inner.stop = inner.stop or Stop("cancelled")
         self.cancel_under(scope)
         if scope.open == 0:
             self.agenda.append(scope)

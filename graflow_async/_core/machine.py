@@ -31,7 +31,6 @@ from .events import (
     Unparked,
 )
 from .gate import Gate
-from .kinship import goes_to, in_lap
 from .question import Question
 from .questions import Questions
 from .run_state import RunState
@@ -262,7 +261,7 @@ class Machine(Questions):
             self.stop(scope, Stop("cancelled"))
         elif lap is not None:
             lap.is_unwanted = True
-            self.cancel_where(lambda other: in_lap(other, lap))
+            self.cancel_lap(lap)
         else:
             instance = self._out_of_batch(event.key)
             if instance is not None:
@@ -270,7 +269,7 @@ class Machine(Questions):
                     self.cancel_under(instance)
                 self.cancel(instance)
             elif event.handle is not None:
-                self.cancel_where(lambda other: goes_to(other, event.handle))
+                self.cancel_within(event.handle)
 
     def _out_of_batch(self, key: int) -> Instance | None:
         """Find an instance; one that waits in a batch comes out of it unbegun, and those before it begin."""
@@ -287,8 +286,7 @@ class Machine(Questions):
         return instance
 
     def _handle_dropped(self, event: HandleDropped) -> None:
-        handle = event.handle
-        self.cancel_where(lambda other: goes_to(other, handle))
+        self.cancel_within(event.handle)
 
     def _stop_requested(self, event: StopRequested) -> None:
         scope = self.state.root if event.scope == 0 else self.state.scopes.get(event.scope)
