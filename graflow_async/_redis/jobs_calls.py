@@ -14,7 +14,7 @@ from redis import exceptions as faults
 
 from ..errors import ConfigError
 from ..worker_errors import QueueFullError
-from .client import ANSWER_WITHIN, connect, our_errors, passes, url_of
+from .client import ANSWER_WITHIN, connect, look_elsewhere, our_errors, passes, url_of
 from .names import queue_prefix
 from .wire import Wire
 
@@ -31,6 +31,10 @@ LONGEST_BLOCK: Final = 10.0  # seconds that one read waits at most; less than th
 AT_ONCE: Final = 400  # things in one script, which takes two milliseconds
 BYTES_AT_ONCE: Final = 1 << 20  # bytes in one script, unless a single thing is larger
 OLDEST: Final = (6, 2)
+NOT_TOLD: Final = (
+    "Redis does not let this user ask for its version, and what it does when memory runs out (INFO, ACL rule +info): "
+    "it must be 6.2 or newer, with maxmemory-policy noeviction."
+)
 DEFINED: Final = re.compile(r"^local (?:function )?(\w+(?:, \w+)*)", re.MULTILINE)
 ARCHIVE: Final = "graflow_async._redis"
 
@@ -178,6 +182,8 @@ class Calls:
         is_passing = passes(error) or "NOGROUP" in str(error)
         if is_passing:
             self.troubled_at = now
+            await self._wire.part()  # what is wrong with one connection is wrong with all that were made before
+            await look_elsewhere(self.client, error)
         if not is_passing or (patience is not None and now + pause - begun_at > patience):
             with our_errors(what):
                 raise error
@@ -246,10 +252,15 @@ class Calls:
         what = "checking Redis"
         told: list[str] = []
 
-        async def ask(_: int) -> dict[str, Any]:
-            return await cast("Any", self.client).info("everything")
+        async def ask(_: int) -> dict[str, Any] | None:
+            try:
+                return await cast("Any", self.client).info("everything")
+            except faults.NoPermissionError:
+                return None
 
         found = await self.patiently(ask, what, PATIENCE)
+        if found is None:
+            return [NOT_TOLD]
         version = str(found.get("redis_version", "0"))
         if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < OLDEST:
             raise ConfigError(f"this Redis is {version}; 6.2 or newer is needed")

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import redis
 from redis import exceptions as faults
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from .client import connect_blocking
 from .jobs_calls import pause_after, script_text
 from .jobs_data import Claim
 from .jobs_worker import Worker
@@ -84,13 +83,7 @@ class Heart:
     def _live(self) -> None:
         lease = self._worker.lease
         limit = min(5.0, lease / 6)
-        # The client reads `retry` as one of its own kind; its stubs do not say so for URLs.
-        self._client = redis.Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
-            self._worker.calls.url,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=limit,
-            socket_connect_timeout=limit,
-        )
+        self._client = client = connect_blocking(self._worker.calls.url, limit)
         failures = 0
         try:
             while not self._stop.is_set():
@@ -100,6 +93,7 @@ class Heart:
                     news = self._beat()
                 except (faults.RedisError, OSError):
                     failures += 1
+                    client.connection_pool.disconnect()  # it may lead to a server that is not in charge any more
                     pause = min(pause_after(failures), lease / 6)
                 else:
                     failures = 0
@@ -114,7 +108,7 @@ class Heart:
                 self._stop.wait(pause if self._is_fenced else max(0.0, min(pause, left)))
         finally:
             with contextlib.suppress(faults.RedisError, OSError):
-                self._client.close()
+                client.close()
 
     def _fence_if_late(self, now: float) -> None:
         """Tell once per silence that others may have our claims."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis import exceptions as faults
 from redis.exceptions import NoScriptError
 
-from .client import ANSWER_WITHIN, connect, passes
+from .client import ANSWER_WITHIN, connect, look_elsewhere, passes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -145,9 +145,7 @@ class Link:
                 pause = wait * random.uniform(0.5, 1.0)  # noqa: S311  # so that many do not come back at once
                 if not passes(error) or now() + pause >= deadline:
                     raise
-                if isinstance(error, faults.ResponseError):
-                    # It answers but must not write: perhaps another one is in charge by now.
-                    await client.connection_pool.disconnect(inuse_connections=False)
+                await look_elsewhere(client, error)
             else:
                 self._answered = now()
                 return answer

@@ -10,7 +10,7 @@ import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from .._redis.client import connect, our_errors, shown, url_of
+from .._redis.client import check_given, connect, our_errors, shown, url_of
 from .._redis.link import PATIENCE, Link
 from .._redis.names import KEEP_FOR, PREFIX, safe
 from ..broker import Change
@@ -72,10 +72,7 @@ class RedisBroker:
             raise ConfigError(f"prefix is a printable text without braces, not {prefix!r}")
         for name, value in (("expire_after", expire_after), ("patience", patience)):
             require_number(name, value, exclusive=True)
-        if client is not None and client.connection_pool.connection_kwargs.get("decode_responses"):
-            raise ConfigError("client= has to answer in bytes: make it without decode_responses=True")
-        if client is None:
-            connect(url)  # refuses what is no URL
+        check_given(connect(url) if client is None else client)
         self._name = "the given Redis" if client is not None else shown(url_of(url))
         self._url, self._client, self._prefix = url, client, prefix
         self._expire_after, self._patience = expire_after, patience
@@ -85,6 +82,11 @@ class RedisBroker:
 
     def __repr__(self) -> str:
         return f"RedisBroker({self._name!r}, prefix={self._prefix!r})"
+
+    @property
+    def place(self) -> str | None:
+        """Where the questions are: another broker of the same place finds them, too; None if that cannot be told."""
+        return f"{self._name} {self._prefix}" if self._client is None else None
 
     async def ask(self, request: FeedbackRequest, *, again: bool = False) -> FeedbackRecord:
         """Put a question, and give what is known of it.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._lazy import lazily
-from .._redis.client import connect, shown, url_of
+from .._redis.client import check_given, connect, shown, url_of
 from .._redis.link import PATIENCE, Link
 from .._redis.names import KEEP_FOR, PREFIX
 from .._redis.payloads import Payloads, keyring_for
@@ -85,9 +85,9 @@ class RedisCheckpointer:
         for name, value in (("expire_after", expire_after), ("lease", lease), ("patience", patience)):
             require_number(name, value, exclusive=True)
         require_count("wait_replicas", wait_replicas, least=0)
-        if client is not None and client.connection_pool.connection_kwargs.get("decode_responses"):
-            raise ConfigError("client= has to answer in bytes: make it without decode_responses=True")
-        keyring = keyring_for(connect(url) if client is None else client, secret_keys)
+        probe = connect(url) if client is None else client
+        check_given(probe)
+        keyring = keyring_for(probe, secret_keys)
         self._name = "the given Redis" if client is not None else shown(url_of(url))
         self._prefix = prefix
         self._terms = Terms(prefix, index_of(prefix), expire_after, lease, wait_replicas)

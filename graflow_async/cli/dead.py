@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from .._lazy import lazily
-from ..errors import ConfigError, StoreError
+from ..errors import ConfigError, StoreError, StoreUnavailableError
 from .failures import DONE, CommandError, UsageError, guarded, spelled
 from .loop import drive
 from .options import Debug, check_group
@@ -26,7 +26,9 @@ T = TypeVar("T")
 RedisUrl = Annotated[
     str | None,
     typer.Option(
-        metavar="URL", help="redis://, rediss:// or unix:// (or GRAFLOW_REDIS_URL).", envvar="GRAFLOW_REDIS_URL"
+        metavar="URL",
+        help="redis://, rediss://, redis+sentinel:// or unix:// (or GRAFLOW_REDIS_URL).",
+        envvar="GRAFLOW_REDIS_URL",
     ),
 ]
 Queue = Annotated[str, typer.Option(metavar="NAME", help="The queue of the workers.", envvar="GRAFLOW_QUEUE")]
@@ -165,7 +167,8 @@ def _ask(url: str | None, name: str, question: Callable[[JobQueue], Awaitable[T]
     except ConfigError as error:
         raise UsageError(str(error)) from error
     except StoreError as error:
-        hint = "" if url else " (say where it is with --redis-url or GRAFLOW_REDIS_URL)"
+        is_away = isinstance(error, StoreUnavailableError) and not url
+        hint = " (say where it is with --redis-url or GRAFLOW_REDIS_URL)" if is_away else ""
         raise CommandError(f"{error}{hint}") from error
 
 

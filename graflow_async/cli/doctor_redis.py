@@ -7,10 +7,12 @@ import statistics
 import time
 from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from .._redis.client import connect, is_local
 from .._redis.jobs import JobQueue
+from .._redis.jobs_calls import NOT_TOLD
+from .._redis.refusals import NO_CLUSTER, advice_on, is_of_cluster
 from ..errors import ConfigError, StoreError
 from .doctor_findings import Finding
 from .failures import without_password
@@ -36,21 +38,36 @@ async def look_at(url: str, queue: str, *, is_signed: bool) -> list[Finding]:
         return [Finding("redis server", "problem", str(error))]
     try:
         async with client, asyncio.timeout(PATIENCE):
-            about = await client.info("everything")
+            about = await _about(client)
             latency = await _latency(client)
     except (RedisError, OSError, TimeoutError) as error:
-        return [Finding("redis server", "problem", f"{place} does not answer: {error or type(error).__name__}")]
+        return [Finding("redis server", "problem", f"{place} {_why(error)}")]
     found = [
-        _server(about, place),
+        *([Finding("redis server", "warning", f"{place}: {NOT_TOLD}")] if about is None else [_server(about, place)]),
         Finding("redis latency", "ok" if latency < _SLOW else "warning", f"{latency * 1000:.2f} ms"),
-        _eviction(about),
-        _persistence(about),
+        *([] if about is None else [_eviction(about), _persistence(about)]),
         await _workers(url, queue),
     ]
     if not is_signed and not is_local(client):
         detail = "GRAFLOW_SECRET_KEY is not set: values from a Redis on another machine are refused (see keygen)"
         found.append(Finding("redis signing", "problem", detail))
     return found
+
+
+async def _about(client: Any) -> dict[str, Any] | None:
+    """Ask what Redis says of itself; None if its user may not know."""
+    try:
+        return await client.info("everything")  # type: ignore[no-any-return]
+    except NoPermissionError:
+        return None
+
+
+def _why(error: BaseException) -> str:
+    """Say why a Redis cannot be looked at."""
+    if is_of_cluster(error):
+        return f"cannot be used: {NO_CLUSTER}"
+    advice = advice_on(error)
+    return f"does not answer: {error or type(error).__name__}" if advice is None else f"cannot be used: {advice}"
 
 
 async def _latency(client: Any) -> float:

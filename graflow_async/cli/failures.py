@@ -9,6 +9,7 @@ import traceback
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 
+from .._redis.urls import shown
 from ..errors import GraflowError, ParallelGroupError
 from ..feedback_errors import WorkflowPausedError
 
@@ -93,9 +94,7 @@ def resume_command(run_id: str, directory: str) -> str:
 
 def without_password(place: str) -> str:
     """Give a place as it may stand in a log."""
-    front, at, host = place.rpartition("@")
-    scheme, colons, user = front.partition("://")
-    return f"{scheme}://{user.partition(':')[0]}:***@{host}" if at and colons and ":" in user else place
+    return shown(place)
 
 
 def tell_how_to_go_on(error: BaseException, run_id: str, directory: str) -> None:

@@ -126,7 +126,8 @@ class Calls:
                 wait = delay * random.uniform(0.5, 1.0)  # noqa: S311  # spreads clients, keeps no secret
                 if loop.time() + wait > self._give_up_at(begun):
                     raise
-                await self._look_elsewhere(error)
+                if error.__cause__ is not None:
+                    await clients.look_elsewhere(self.client, error.__cause__)
             is_again = True
             await asyncio.sleep(wait)
             delay = min(2 * delay, _LAST_DELAY)
@@ -182,11 +183,6 @@ class Calls:
         self._errands.discard(task)
         if not task.cancelled():
             task.exception()  # whoever still waits gets it; asked for here so that it is not reported as unseen
-
-    async def _look_elsewhere(self, error: StoreUnavailableError) -> None:
-        """Part from a server that cannot write: when the name is asked again, it may stand for another one."""
-        if isinstance(error.__cause__, clients.HANDING_OVER):
-            await self.client.connection_pool.disconnect(inuse_connections=False)
 
     def _script(self, name: str) -> AsyncScript:
         found = self._scripts.get(name)

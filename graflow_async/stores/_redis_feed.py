@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
+from .._redis.client import our_errors, passes
 from ..errors import StoreUnavailableError
 from ._redis_calls import Calls
 
@@ -32,9 +33,10 @@ class Topic:
         joined: set while it is certain that messages arrive.
         was_joined: whether it ever was.
         asked: the connection on which Redis was asked for it last.
+        refusal: why Redis does not let us listen; None if it does, or has not been asked.
     """
 
-    __slots__ = ("asked", "hear", "is_pattern", "joined", "name", "rejoin", "was_joined")
+    __slots__ = ("asked", "hear", "is_pattern", "joined", "name", "refusal", "rejoin", "was_joined")
 
     def __init__(
         self,
@@ -51,6 +53,7 @@ class Topic:
         self.joined = asyncio.Event()
         self.was_joined = False
         self.asked: Any = None
+        self.refusal: Exception | None = None
 
 
 class Feed:
@@ -82,6 +85,7 @@ class Feed:
 
         Raises:
             StoreUnavailableError: Redis was away for too long.
+            RedisAccessError: it does not let us listen.
         """
         topic = self._topics.get(name)
         if topic is None:
@@ -94,6 +98,9 @@ class Feed:
                 await topic.joined.wait()
         except TimeoutError as error:
             raise StoreUnavailableError(f"listening to {name}: Redis does not answer") from error
+        if topic.refusal is not None:
+            with our_errors(f"listening to {name}"):
+                raise topic.refusal
 
     def leave(self, name: str) -> None:
         """Listen to a topic no more."""
@@ -128,7 +135,10 @@ class Feed:
                         delay = _FIRST_DELAY
                         await self._take(message)
             except (RedisError, OSError) as error:
-                logger.info("the connection on which a store listens broke, and is made again: %s", error)
+                if passes(error):
+                    logger.info("the connection on which a store listens broke, and is made again: %s", error)
+                else:
+                    self._refuse(error)
             finally:
                 for topic in self._topics.values():
                     topic.joined.clear()
@@ -136,6 +146,15 @@ class Feed:
             if self._topics:
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311  # spreads clients
                 delay = min(2 * delay, _LAST_DELAY)
+
+    def _refuse(self, error: Exception) -> None:
+        """Give up what was never listened to; what was before may be allowed again, and goes on then."""
+        logger.warning("a store may not listen to Redis: %s", error)
+        for name, topic in list(self._topics.items()):
+            if not topic.was_joined:
+                del self._topics[name]
+                topic.refusal = error
+                topic.joined.set()
 
     async def _messages(self, pubsub: Any) -> AsyncGenerator[dict[str, Any]]:
         """Yield what comes while there are topics; ask for those that are new, and in silence for a sign of life.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import weakref
-from collections import deque
 from typing import TYPE_CHECKING, Self
 
+from .._unread import Unread
 from ..store import Change
 
 if TYPE_CHECKING:
@@ -19,54 +18,39 @@ _LEAST_SWEEP = 64
 class LocalWatch:
     """A watch on a store of this event loop, open from the moment it is made."""
 
-    __slots__ = ("__weakref__", "_closed", "_limit", "_lost", "_pending", "_waiter", "_watches", "exact", "prefix")
+    __slots__ = ("__weakref__", "_limit", "_lost", "_unread", "_watches", "exact", "prefix")
 
     def __init__(self, watches: Watches, prefix: str, limit: int, *, exact: bool) -> None:
         self.prefix = prefix
         self.exact = exact
         self._watches = watches
         self._limit = limit
-        self._pending: deque[Change] = deque()
+        self._unread: Unread[Change] = Unread()
         self._lost = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self._closed = False
 
     def offer(self, change: Change) -> None:
         """Queue `change`, at the cost of the oldest one if the queue is full."""
-        if len(self._pending) >= self._limit:
-            self._pending.popleft()
+        queue = self._unread.items
+        if len(queue) >= self._limit:
+            queue.popleft()
             self._lost += 1
-        self._pending.append(change)
-        self._wake()
+        queue.append(change)
+        self._unread.wake()
 
     def end(self) -> None:
         """Let the reader have what is queued, and then stop."""
-        self._closed = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._unread.is_over = True
+        self._unread.wake()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Change:
-        while True:
-            if self._lost:
-                lost, self._lost = self._lost, 0
-                return Change(self.prefix, lost, "lost")
-            if self._pending:
-                return self._pending.popleft()
-            if self._closed:
-                raise StopAsyncIteration
-            if self._waiter is not None:
-                raise RuntimeError("another task waits on this watch already; open one watch for each reader")
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+        await self._unread.arrival()
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            return Change(self.prefix, lost, "lost")
+        return self._unread.items.popleft()
 
     async def __aenter__(self) -> Self:
         return self

@@ -6,14 +6,18 @@ import asyncio
 import time as _time
 from typing import TYPE_CHECKING, Any, cast
 
+from .._lazy import lazily
 from ..store import MISSING, Change, ChangeKind, Watch
-from ._locks import LocalLocks
-from ._watches import Watches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractAsyncContextManager
 
+    from ._locks import LocalLocks
+    from ._watches import Watches
+
+_locking = lazily("graflow_async.stores._locks")
+_watching = lazily("graflow_async.stores._watches")
 # Keys with a time to live that nobody reads again are swept out when their number has doubled.
 _LEAST_SWEEP = 64
 
@@ -60,8 +64,9 @@ class MemoryStore:
         self._sweep_at = _LEAST_SWEEP
         # Keys of lists made here that nobody has been given yet: these may grow in place.
         self._own_lists: set[str] = set()
-        self._watches = Watches()
-        self._locks = LocalLocks()
+        # Made at first use: most runs need neither.
+        self._watches: Watches | None = None
+        self._locks: LocalLocks | None = None
 
     async def get(self, key: str, default: Any = None) -> Any:
         """Give the value of `key`, or `default` itself; a stored None is a value."""
@@ -125,7 +130,7 @@ class MemoryStore:
             TypeError: the key holds something else than a list.
         """
         items = self._list(key)
-        if key in self._own_lists and self.on_write is None and not self._watches.active:
+        if key in self._own_lists and self.on_write is None and not self._is_watched:
             items.append(value)
             if ttl is not None:
                 self._set_deadline(key, ttl)
@@ -175,6 +180,8 @@ class MemoryStore:
 
     def watch(self, prefix: str = "", *, exact: bool = False) -> Watch:
         """Watch the keys that start with `prefix`, or with `exact` the one key of that name, from now on."""
+        if self._watches is None:
+            self._watches = cast("Watches", _watching.Watches())
         watch = self._watches.open(prefix, self._watch_limit, exact=exact)
         for key in [prefix] if exact else list(self._deadlines):
             if key in self._deadlines and key.startswith(prefix):
@@ -187,6 +194,8 @@ class MemoryStore:
         Raises:
             LockTimeoutError: on entering, if the lock is not to be had within `timeout` seconds (None: wait for ever).
         """
+        if self._locks is None:
+            self._locks = cast("LocalLocks", _locking.LocalLocks())
         return self._locks.lock(key, timeout)
 
     def drop_due(self) -> int:
@@ -202,10 +211,15 @@ class MemoryStore:
 
     async def aclose(self) -> None:
         """End all watches and timers; the values stay, so that a later run may find them."""
-        self._watches.end()
+        if self._watches is not None:
+            self._watches.end()
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+
+    @property
+    def _is_watched(self) -> bool:
+        return self._watches is not None and self._watches.active
 
     def _write(self, key: str, value: Any, ttl: float | None) -> None:
         if self.on_write is not None:
@@ -213,14 +227,14 @@ class MemoryStore:
         self._values[key] = value
         if self._own_lists:
             self._own_lists.discard(key)
-        if self._watches.active:
+        if self._watches is not None and self._watches.active:
             self._watches.publish(Change(key, value, "set"))
         if ttl is not None:
             self._set_deadline(key, ttl)
 
     def _write_list(self, key: str, items: list[Any], ttl: float | None) -> list[Any]:
         self._write(key, items, ttl)
-        if self.on_write is None and not self._watches.active and key in self._values:
+        if self.on_write is None and not self._is_watched and key in self._values:
             self._own_lists.add(key)
         return items
 
@@ -247,7 +261,7 @@ class MemoryStore:
         value = self._values.pop(key)
         self._own_lists.discard(key)
         self._forget_deadline(key)
-        if self._watches.active:
+        if self._watches is not None and self._watches.active:
             self._watches.publish(Change(key, None, kind))
         return value
 
@@ -264,7 +278,7 @@ class MemoryStore:
             self._expire(key)
             return
         self._deadlines[key] = self._now() + ttl
-        if self._watches.active and self._watches.covers(key):
+        if self._watches is not None and self._watches.covers(key):
             self._arm(key)
         if len(self._deadlines) >= self._sweep_at:
             self.drop_due()

@@ -9,7 +9,7 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from .._redis.client import connect
+from .._redis.client import check_given, connect
 from .._redis.names import KEEP_FOR, PREFIX
 from .._redis.payloads import keyring_for
 from ..errors import ConfigError
@@ -65,7 +65,8 @@ class RedisStore:
         """Name the Redis; nothing is connected yet.
 
         Args:
-            url: `redis://`, `rediss://` or `unix://`; None for GRAFLOW_REDIS_URL, or the Redis of this machine.
+            url: `redis://`, `rediss://`, `redis+sentinel://` or `unix://`; None for GRAFLOW_REDIS_URL, or the Redis of
+                this machine.
             client: a client to use instead, which answers in bytes; it is not closed with the store.
             prefix: what the name of every key in Redis begins with.
             secret_keys: the keys that sign values; None for those of the environment.
@@ -87,8 +88,7 @@ class RedisStore:
         if connections < 1 or watch_limit < 1:
             raise ConfigError("connections= and watch_limit= are at least 1")
         probe: Any = connect(url) if client is None else client
-        if probe.connection_pool.connection_kwargs.get("decode_responses"):
-            raise ConfigError("client= must answer in bytes: make it without decode_responses")
+        check_given(probe)
         values = Values(keyring_for(probe, secret_keys))
         make = (lambda: connect(url)) if client is None else lambda: client
         self._settings = settings = Settings(make, Names(prefix), values, is_ours=client is None)

@@ -90,7 +90,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--worker-id", default=env("GRAFLOW_WORKER_ID"), metavar="NAME", help="unique among workers (host and process)")
-    add("--redis-url", default=env("GRAFLOW_REDIS_URL"), metavar="URL", help="redis://, rediss:// or unix://")
+    add("--redis-url", default=env("GRAFLOW_REDIS_URL"), metavar="URL", help="redis[s]://, redis+sentinel://, unix://")
     add("--redis-host", default=env("REDIS_HOST"), metavar="NAME", help="instead of a URL")
     add("--redis-port", default=env("REDIS_PORT", "6379"), metavar="N", help="with --redis-host")
     add("--redis-db", default=env("REDIS_DB", "0"), metavar="N", help="with --redis-host")

@@ -140,6 +140,8 @@ async def test_a_file_is_rewritten_when_it_is_mostly_history(path):
             await store.set("k", number)
             if number % 50 == 0:
                 await asyncio.sleep(0)
+            if number % 5_000 == 0 and store._compaction is not None:
+                await asyncio.wait([store._compaction])  # else a busy machine has one that lasts to the end
         while store._compaction is not None:
             await asyncio.wait([store._compaction])
         assert path.stat().st_size < 1_000_000

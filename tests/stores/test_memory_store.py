@@ -213,6 +213,7 @@ async def test_a_dropped_watch_costs_nothing():
         async for change in changes:
             assert change.value == number
             break
+    assert store._watches is not None
     assert store._watches.active
     del changes
     gc.collect()
@@ -223,6 +224,7 @@ async def test_a_dropped_watch_costs_nothing():
         store.watch(f"never written {number}")
     gc.collect()
     store.watch("last")
+    assert store._watches is not None
     assert len(store._watches) < 200
 
 
@@ -299,6 +301,7 @@ async def test_locks_leave_nothing_behind():
         for _ in range(3):
             with pytest.raises(LockTimeoutError, match=r"not free within 0\.001 s"):
                 await asyncio.create_task(try_it())
+        assert store._locks is not None
         assert not store._locks._locks["k"].waiting
     assert store._locks._locks == {}
 

@@ -7,7 +7,6 @@ import random
 from collections import OrderedDict
 
 import pytest
-from redis.asyncio import Redis
 
 from graflow_async import task, workflow
 from graflow_async.channel import Channel
@@ -47,18 +46,6 @@ class TestRedisStoreWithSmallMeans(TestRedisStore):
 
     async def make_another(self) -> KeyValueStore:
         return await self.make_store()
-
-
-@pytest.fixture
-async def store(redis_url):
-    async with RedisStore(redis_url) as store:
-        yield store
-
-
-@pytest.fixture
-async def client(redis_url):
-    async with Redis.from_url(redis_url) as client:
-        yield client
 
 
 class Plain:

@@ -5,16 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from redis.asyncio import Redis
 
 from graflow_async.errors import LockTimeoutError, StoreError
 from graflow_async.stores.redis import RedisStore
-
-
-@pytest.fixture
-async def client(redis_url):
-    async with Redis.from_url(redis_url) as client:
-        yield client
 
 
 async def queue_length(client):

@@ -26,18 +26,6 @@ from graflow_async.stores.redis import RedisStore
 KEYS = ["the first key of the tests of this file", "the second key of the tests of that file"]
 
 
-@pytest.fixture
-async def store(redis_url):
-    async with RedisStore(redis_url) as store:
-        yield store
-
-
-@pytest.fixture
-async def client(redis_url):
-    async with Redis.from_url(redis_url) as client:
-        yield client
-
-
 class Bomb:
     """Tells when it is loaded."""
 

@@ -6,7 +6,6 @@ import asyncio
 import gc
 
 import pytest
-from redis.asyncio import Redis
 
 from graflow_async.channel import Channel
 from graflow_async.store import Change
@@ -23,12 +22,6 @@ async def store(redis_url):
 async def other(redis_url):
     async with RedisStore(redis_url) as store:
         yield store
-
-
-@pytest.fixture
-async def client(redis_url):
-    async with Redis.from_url(redis_url) as client:
-        yield client
 
 
 async def take(changes, count):
