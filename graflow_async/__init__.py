@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._lazy import lazily as _lazily
 from ._version import __version__
-from .channel import Channel, TypedChannel
 from .compose import Chain, Expression, Group, ParallelGroup, chain, flatten, parallel
-from .context import ChildHandle, TaskExecutionContext, current_context
 from .errors import (
     BindingError,
     ChannelTypeError,
@@ -69,11 +67,13 @@ if TYPE_CHECKING:
     from .brokers.file import FileBroker
     from .brokers.memory import MemoryBroker
     from .brokers.redis import RedisBroker
+    from .channel import Channel, TypedChannel
     from .channel.blocking import SyncChannel, SyncTypedChannel
     from .checkpointer import Checkpointer
     from .checkpoints.file import FileCheckpointer
     from .checkpoints.memory import MemoryCheckpointer
     from .checkpoints.redis import RedisCheckpointer
+    from .context import ChildHandle, TaskExecutionContext, current_context
     from .context.blocking import SyncHandle, SyncTaskExecutionContext
     from .coordinator import RedisCoordinator
     from .distribution import ExecutionContext, QueueBackend, create_execution_context
@@ -130,6 +130,8 @@ if TYPE_CHECKING:
 _events = _lazily("graflow_async.events")
 _story = _lazily("graflow_async.story")
 _loop_watch = _lazily("graflow_async._runtime.loop_watch")
+_channel = _lazily("graflow_async.channel")
+_context = _lazily("graflow_async.context")
 _sync_channel = _lazily("graflow_async.channel.blocking")
 _sync_context = _lazily("graflow_async.context.blocking")
 _port = _lazily("graflow_async.checkpointer")
@@ -155,6 +157,8 @@ _store = _lazily("graflow_async.stores.file")
 _LATE = {
     **dict.fromkeys(("CheckpointManager", "RecordedRun"), _manager),
     **dict.fromkeys(("Frame", "Plan", "replay"), _recovery),
+    **dict.fromkeys(("Channel", "TypedChannel"), _channel),
+    **dict.fromkeys(("ChildHandle", "TaskExecutionContext", "current_context"), _context),
     **dict.fromkeys(("SyncChannel", "SyncTypedChannel"), _sync_channel),
     **dict.fromkeys(("SyncHandle", "SyncTaskExecutionContext"), _sync_context),
     **dict.fromkeys(

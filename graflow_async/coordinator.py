@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ._lazy import lazily
-from .options import RunOptions, check_queue_name
+from .options import check_queue_name
 from .policy import require_number
 from .protocols import Job, Started
 
@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .executors.redis import RedisExecutor
+    from .keywords import RunOptions
 
 _client = lazily("graflow_async._redis.client")  # the library behind both is slow to import
+_keywords = lazily("graflow_async.keywords")  # for its types
 _redis = lazily("graflow_async.executors.redis")
 
 DEFAULT_QUEUE = "default"

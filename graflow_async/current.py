@@ -71,6 +71,8 @@ class Body(Protocol):
 
 open_block: ContextVar[Block | None] = ContextVar("graflow_block", default=None)
 running: ContextVar[Body | None] = ContextVar("graflow_running", default=None)
+# Looked up once: these are called for each task, and a method of something imported is slow to find.
+get_block, get_running, set_running = open_block.get, running.get, running.set
 
 
 def is_on_loop() -> bool:

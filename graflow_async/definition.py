@@ -4,41 +4,23 @@ from __future__ import annotations
 
 import functools
 import types
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from ._lazy import lazily
 from .errors import ConfigError, DefinitionError
 from .plan import Plan, is_coroutine_callable, plan_of
 from .policy import Cache, RetryPolicy, require_count, require_number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+
+    from .keywords import TaskOptions
+
+_keywords = lazily("graflow_async.keywords")
 
 MAX_ID_LENGTH = 200
 PLAIN_KINDS = frozenset({"async", "thread", "inline"})
 """How a function runs when no executor is asked."""
-
-
-class CommonOptions(TypedDict, total=False):
-    """The options of a task that do not change how it is called."""
-
-    executor: str
-    max_retries: int
-    retry_policy: RetryPolicy | None
-    timeout: float | None
-    max_cycles: int
-    limits: Sequence[str]
-    resolve_keyword_args: bool
-    on_crash: str
-    persist: bool
-    cache: Cache | None
-    tags: Sequence[str]
-    description: str
-
-
-class TaskOptions(CommonOptions, total=False):
-    """The options of a task."""
-
-    inject_context: bool
 
 
 class Definition:
@@ -162,10 +144,10 @@ class Definition:
 
     def _take(self, options: TaskOptions) -> None:
         """Check and keep the options that were given."""
-        unknown = [name for name in options if name not in TaskOptions.__annotations__]
+        known: dict[str, Any] = _keywords.TaskOptions.__annotations__
+        unknown = [name for name in options if name not in known]
         if unknown:
-            known = ", ".join(TaskOptions.__annotations__)
-            message = f"task {self.id!r} has no option {unknown[0]!r}; options: {known}"
+            message = f"task {self.id!r} has no option {unknown[0]!r}; options: {', '.join(known)}"
             raise ConfigError(message)
         where = f"task {self.id!r}: "
         self.inject_context = bool(options.get("inject_context", False))

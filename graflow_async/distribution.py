@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
 from .errors import ConfigError
-from .options import RunOptions, check_options
+from .keywords import RunOptions
+from .options import check_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

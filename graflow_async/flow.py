@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
+from ._lazy import lazily
 from .compose import run_expression
 from .current import is_on_loop, open_block, running
-from .definition import TaskOptions, name_of
+from .definition import name_of
 from .task import Task, is_task
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from typing import Unpack
+
+    from .keywords import TaskOptions
+
+_keywords = lazily("graflow_async.keywords")  # for its types
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -7,7 +7,7 @@ from typing import Any
 from ._runtime.history import History, opening_of
 from .checkpointer import Checkpointer
 from .errors import ConfigError
-from .options import RunOptions
+from .keywords import RunOptions
 from .resume import Opened, Subject, branch, go_on, told
 
 

@@ -12,7 +12,8 @@ from .checkpointer import Checkpointer, Kind, RunInfo
 from .current import caller, is_on_loop
 from .errors import UnknownRunError
 from .keeping import checkpointer_of
-from .options import DEFAULT_DIRECTORY, RunOptions
+from .keywords import RunOptions
+from .options import DEFAULT_DIRECTORY
 from .resume import Plan
 from .workflow import Workflow
 

@@ -3,56 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from ._lazy import lazily
 from .errors import ConfigError
 from .policy import Rate, require_count, require_number
-from .protocols import Clock, Executor
-from .store import KeyValueStore
+from .protocols import Executor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from os import PathLike
+    from .keywords import RunOptions
+
+_keywords = lazily("graflow_async.keywords")
 
 DEFAULT_DIRECTORY = "./checkpoints"  # where runs are recorded if nothing else is said
 BACKENDS = (None, "memory", "local", "redis")
 DURABILITIES = ("process", "fsync", "async", "exit")
-_URLS = ("redis://", "rediss://", "unix://")
+_URLS = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")
 RESERVED_LIMITS = frozenset({"threads", "run"})
 EVERYWHERE: list[Any] = []
 """Listeners of every run of this process."""
 CHILD_OPTIONS = ("inputs", "start_node", "timeout")
-
-
-class RunOptions(TypedDict, total=False):
-    """The keyword arguments of a run."""
-
-    inputs: Mapping[str, Any] | None
-    max_steps: int | None
-    max_concurrency: int | None
-    timeout: float | None
-    limits: Mapping[str, int | Rate] | None
-    max_threads: int
-    cancel_grace: float
-    executor: Any
-    store: KeyValueStore | None
-    checkpoint_dir: str | PathLike[str] | None
-    checkpointer: Any
-    durability: str
-    secret_keys: Any
-    feedback: Any
-    pause_after: float | None
-    queue_backend: str | None
-    channel_backend: str | None
-    queue_name: str | None
-    redis_url: str | None
-    worker_timeout: float | None
-    run_id: str | None
-    listeners: Sequence[Any]
-    block_warning: float | None
-    progress: bool
-    clock: Clock | None
-    validate: bool
 
 
 def listeners_of(options: RunOptions) -> list[Any]:
@@ -70,9 +40,11 @@ def check_options(options: RunOptions) -> None:
     Raises:
         ConfigError: an unknown name, or a value that makes no sense.
     """
+    if not options:
+        return
     for name in options:
-        if name not in RunOptions.__annotations__:
-            message = f"a run has no option {name!r}; options: {', '.join(RunOptions.__annotations__)}"
+        if name not in _keywords.RunOptions.__annotations__:
+            message = f"a run has no option {name!r}; options: {', '.join(_keywords.RunOptions.__annotations__)}"
             raise ConfigError(message)
     for name in ("max_steps", "max_concurrency", "max_threads"):
         value: Any = options.get(name)
@@ -130,7 +102,7 @@ def check_child_options(inputs: Any, timeout: Any, others: Mapping[str, Any]) ->
     """
     for name in others:
         known = f"a child run takes {', '.join(CHILD_OPTIONS)}"
-        if name in RunOptions.__annotations__:
+        if name in _keywords.RunOptions.__annotations__:
             message = f"{name} belongs to the whole run, of which a child run is a part: give it to that run; {known}"
         else:
             message = f"a child run has no option {name!r}; {known}"

@@ -17,7 +17,8 @@ from .errors import GraphChangedError
 from .fingerprint import graph_changes, shape_of
 from .graph import Graph
 from .keeping import checkpointer_of
-from .options import RunOptions, check_options
+from .keywords import RunOptions
+from .options import check_options
 from .resume import Opened, Plan, Subject
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from .errors import CheckpointError, GraphChangedError, UnknownRunError
 from .fingerprint import Shape, code_changes, graph_changes, shape_of
 from .graph import STAYS, Graph
 from .keeping import Keeper, head
-from .options import RunOptions
+from .keywords import RunOptions
 from .run import Run
 from .stores.journaled import make_again
 from .stores.memory import MemoryStore

@@ -16,8 +16,6 @@ from ._runtime.limits import Limits, new_state
 from ._runtime.link import route_of
 from ._runtime.scheduler import Scheduler
 from ._runtime.timers import LoopClock
-from .channel import Channel
-from .context.asking import check_event
 from .drawn import DrawnRun
 from .errors import (
     CheckpointWriteError,
@@ -28,7 +26,7 @@ from .errors import (
     note,
 )
 from .graph import Graph
-from .options import RunOptions, check_options, listeners_of
+from .options import check_options, listeners_of
 from .protocols import Clock
 from .services import Services
 from .store import KeyValueStore
@@ -41,10 +39,14 @@ if TYPE_CHECKING:
 
     from ._runtime.history import History
     from ._runtime.listeners import Notifier
+    from .channel import Channel
     from .keeping import Keeper
+    from .keywords import RunOptions
 
 
 logger = logging.getLogger("graflow_async.run")
+_asking = lazily("graflow_async.context.asking")
+_channel = lazily("graflow_async.channel")  # for its types
 listening = lazily("graflow_async._runtime.listeners")
 _events = lazily("graflow_async.events")
 _story = lazily("graflow_async.story")
@@ -52,6 +54,7 @@ _history = lazily("graflow_async._runtime.history")
 _progress = lazily("graflow_async.progress")
 _redis_store = lazily("graflow_async.stores.redis")
 _keeping = lazily("graflow_async.keeping")
+_keywords = lazily("graflow_async.keywords")  # for its types
 _journaled = lazily("graflow_async.stores.journaled")
 
 
@@ -166,7 +169,7 @@ class Run(Watching, DrawnRun):
             NotSerializableError: the run keeps a journal, and the payload cannot be pickled.
             GraflowRuntimeError: the run has not started, or has ended.
         """
-        check_event(name)
+        _asking.check_event(name)
         if self._scheduler is None or self._scheduler.done.done():
             raise GraflowRuntimeError(
                 f"event {name!r}: the run has {'not started' if self._scheduler is None else 'ended'}"

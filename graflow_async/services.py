@@ -12,15 +12,12 @@ from ._core.run_state import RunState
 from ._core.state import Instance
 from ._lazy import lazily
 from ._runtime.bodies import Bodies
-from ._runtime.home import Home
 from ._runtime.link import Link
-from ._runtime.ports import Notifier
 from ._runtime.scheduler import Scheduler
-from .context import TaskExecutionContext
 from .coordinator import coordinator_for
 from .current import open_block, running
 from .executors.pools import ProcessExecutor
-from .options import RunOptions, executors_of
+from .options import executors_of
 from .protocols import Clock, Job
 from .store import KeyValueStore
 
@@ -30,18 +27,25 @@ if TYPE_CHECKING:
 
     from ._runtime.desk import Desk
     from ._runtime.pausing import IdleWatch
+    from ._runtime.ports import Notifier
     from ._runtime.recording import JournaledScheduler
     from .broker import Broker
+    from .context import TaskExecutionContext
     from .context.blocking import SyncTaskExecutionContext
     from .executors.threads import ThreadPool
+    from .keywords import RunOptions
 
 logger = logging.getLogger("graflow_async.run")
 _asking = lazily("graflow_async.broker")  # for its types
 _blocking = lazily("graflow_async.context.blocking")
+_contexts = lazily("graflow_async.context")
 _desk = lazily("graflow_async._runtime.desk")
 _brokering = lazily("graflow_async.brokering")
 _handlers = lazily("graflow_async.handlers")
+_home = lazily("graflow_async._runtime.home")
+_keywords = lazily("graflow_async.keywords")  # for its types
 _pausing = lazily("graflow_async._runtime.pausing")
+_ports = lazily("graflow_async._runtime.ports")  # for its types
 _pool = lazily("graflow_async.executors.threads")
 _recording = lazily("graflow_async._runtime.recording")
 _surrounded = lazily("graflow_async._runtime.surrounded")
@@ -74,6 +78,7 @@ class Services:
         if options.get("queue_backend") == "redis" and self._default_executor is None:
             self._default_executor = "redis"
         self.link: Link
+        self._bodies: Bodies
         self.scheduler: Scheduler
 
     def open(self, state: RunState, clock: Clock, notifier: Notifier | None, store: KeyValueStore) -> Scheduler:
@@ -117,12 +122,13 @@ class Services:
             threads=self._thread_pool,
             executors=self._executors,
             default_executor=self._default_executor,
-            new_face=partial(TaskExecutionContext, link),
+            new_face=self._first_face,
             context_for=self.context_for,
             submit=self._submit,
             job_for=self._job_for,
             run_id=run_id,
         )
+        self._bodies = bodies
         scheduler: Scheduler = kind(
             state,
             loop=asyncio.get_running_loop(),
@@ -190,13 +196,18 @@ class Services:
         face: Any = instance.face
         if face is None:
             if instance.kind == "async":
-                face = TaskExecutionContext(self.link, instance)
+                face = _contexts.TaskExecutionContext(self.link, instance)
             elif instance.task.definition.is_flow:
                 face = _blocking.FlowContext(self.link, instance)
             else:
                 face = _blocking.SyncTaskExecutionContext(self.link, instance)
             instance.face = face
         return face
+
+    def _first_face(self, instance: Instance) -> TaskExecutionContext:
+        """Make the context of the first async body that takes one; those after it need not ask here."""
+        new_face = self._bodies.new_face = partial(_contexts.TaskExecutionContext, self.link)
+        return new_face(instance)
 
     def _submit(self, event: Any) -> None:
         """Pass a fact on."""
@@ -211,7 +222,7 @@ class Services:
 
     def _job_for(self, instance: Instance, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Job:
         """Make the job of a body that runs elsewhere."""
-        return Home(self.link, instance, self.context_for, args, kwargs)
+        return _home.Home(self.link, instance, self.context_for, args, kwargs)
 
 
 def _base_context() -> Context:

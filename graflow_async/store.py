@@ -108,6 +108,14 @@ class Watch(Protocol):
         ...
 
 
+def prefix_of(namespace: str, name: str = "default") -> str:
+    """Give what a store puts before the keys of a channel: its name, in the namespace of a run.
+
+    The name is escaped, so that the channel "a" with the key "b:c" is not the channel "a:b" with the key "c".
+    """
+    return f"{namespace}:{name.replace('%', '%25').replace(':', '%3A')}:"
+
+
 @runtime_checkable
 class KeyValueStore(Protocol):
     """What a channel needs from a backend; the rules of the module docstring apply to every verb."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
+from ._lazy import lazily
 from .compose import Expression, run_expression
-from .current import AnyContext, caller, open_block, running
-from .definition import CommonOptions, Definition, TaskOptions, check_id
+from .current import AnyContext, caller, get_block, get_running, open_block, running
+from .definition import Definition, check_id
 from .policy import require_count
 
 if TYPE_CHECKING:
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from typing import Literal, Unpack
 
     from typing_extensions import TypeIs  # checkers bring it; nothing imports it at run time
+
+    from .keywords import CommonOptions, TaskOptions
+
+_keywords = lazily("graflow_async.keywords")  # for its types
 
 
 P = ParamSpec("P")
@@ -152,7 +157,7 @@ class Task(Expression, Generic[P, R_co]):
         Raises:
             BindingError: an argument fits no parameter.
         """
-        body: Any = running.get()
+        body: Any = get_running()
         if body is not None and body.calls_run:
             return caller().call_blocking(self.bind(args, kwargs, task_id) if args or kwargs or task_id else self)
         if not args and not kwargs and task_id is None and not self._is_method:
@@ -170,7 +175,7 @@ class Task(Expression, Generic[P, R_co]):
             bound._is_method = False
             bound.args = args
             bound.kwargs = None
-        block = open_block.get()
+        block = get_block()
         if block is not None:
             block.add_task(bound)
         return bound
@@ -361,18 +366,10 @@ def is_mapped(value: object) -> TypeIs[Mapped[Any]]:
     return isinstance(value, Mapped)
 
 
-class _Maps(Protocol):
-    """The part of a context that a map's node uses."""
-
-    async def map(self, *args: Any, **options: Any) -> list[Any]:
-        """Run a task over iterables."""
-        ...
-
-
 def _over_upstream(mapped: Mapped[Any]) -> Callable[..., Any]:
     """Make the body of a node that maps over what its predecessor returned."""
 
-    async def over_upstream(ctx: _Maps, upstream__: Any) -> list[Any]:
+    async def over_upstream(ctx: Any, upstream__: Any) -> list[Any]:
         return await _map_with(ctx, mapped, (upstream__,))
 
     return over_upstream
@@ -381,13 +378,13 @@ def _over_upstream(mapped: Mapped[Any]) -> Callable[..., Any]:
 def _over_given(mapped: Mapped[Any]) -> Callable[..., Any]:
     """Make the body of a node that maps over given iterables."""
 
-    async def over_given(ctx: _Maps) -> list[Any]:
+    async def over_given(ctx: Any) -> list[Any]:
         return await _map_with(ctx, mapped, mapped.iterables)
 
     return over_given
 
 
-async def _map_with(ctx: _Maps, mapped: Mapped[Any], iterables: tuple[Any, ...]) -> list[Any]:
+async def _map_with(ctx: Any, mapped: Mapped[Any], iterables: tuple[Any, ...]) -> list[Any]:
     """Run the map with its options."""
     return await ctx.map(
         mapped.task,

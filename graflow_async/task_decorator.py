@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
-from .definition import CommonOptions, name_of
+from ._lazy import lazily
+from .definition import name_of
 from .errors import BindingError, ConfigError
 from .task import Task, is_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Literal, Unpack
+
+    from .keywords import CommonOptions
+
+_keywords = lazily("graflow_async.keywords")  # for its types
 
 P = ParamSpec("P")
 R = TypeVar("R")

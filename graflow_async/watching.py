@@ -13,7 +13,6 @@ from ._lazy import lazily
 from ._runtime.scheduler import Scheduler
 from .errors import GraflowRuntimeError
 from .graph import Graph
-from .options import RunOptions
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,10 +22,12 @@ if TYPE_CHECKING:
     from ._runtime.loop_watch import Block, LoopWatch
     from .events import Event
     from .explanation import Explanation
+    from .keywords import RunOptions
     from .story import Span, Story
 
 _critical_path = lazily("graflow_async.critical_path")
 _explanation = lazily("graflow_async.explanation")
+_keywords = lazily("graflow_async.keywords")  # for its types
 _listening = lazily("graflow_async._runtime.listeners")  # for its types
 _events = lazily("graflow_async.events")
 _loop_watch = lazily("graflow_async._runtime.loop_watch")

@@ -14,7 +14,7 @@ from .definition import Definition, check_id
 from .drawn import Drawn
 from .errors import ConfigError, DuplicateTaskError, GraflowRuntimeError
 from .graph import Graph
-from .options import RunOptions, check_options
+from .options import check_options
 from .run import Run
 from .task import Mapped, Task, is_mapped, is_task
 
@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 
     from .context.prompting import PromptManager
     from .distribution import ExecutionContext
+    from .keywords import RunOptions
     from .recovery import Plan
 
 config = lazily("graflow_async.config")
 _distribution = lazily("graflow_async.distribution")
 _keeping = lazily("graflow_async.keeping")
+_keywords = lazily("graflow_async.keywords")  # for its types
 _prompting = lazily("graflow_async.context.prompting")
 _recovery = lazily("graflow_async.recovery")
 
@@ -318,7 +320,7 @@ class Workflow(Drawn):
     def get_result(self, task_id: str, default: Any = None) -> Any:
         """Give a task's result: of the current run inside a task, else of the last finished run."""
         parent = caller()
-        if parent is not None and parent.graph is self._graph:
+        if parent is not None and parent.is_of(self._graph, self.name):
             return parent.results.get(task_id, default)
         return self._last.get(task_id, default)
 

@@ -146,10 +146,10 @@ class Children(Endings):
             first = tasks[position][0]
             gates = self.gates_for(first, first.definition.kind)
             end, known = total, first.definition
-            for place in range(position + 1, total):
-                if tasks[place][0].definition is not known:
-                    known = tasks[place][0].definition
-                    if self.gates_for(tasks[place][0], known.kind) != gates:
+            for place, (task, _) in enumerate(tasks[position:] if position else tasks, position):
+                if task.definition is not known:
+                    known = task.definition
+                    if self.gates_for(task, known.kind) != gates:
                         end = place
                         break
             batch = Batch(

@@ -27,6 +27,7 @@ class Status(Enum):
     CANCELLED = "cancelled"
 
 
+READY = Status.READY
 FINAL = frozenset({Status.DONE, Status.FAILED, Status.CANCELLED})
 
 
@@ -211,7 +212,8 @@ class Instance:
 
     # No slots and no __init__: an instance is made per task, and `new_instance` is the fastest way in Python. What is
     # not set costs no time, so attributes that most instances never touch keep their default in the class; those that
-    # every instance is asked for are set: reading them is fast then.
+    # every instance is asked for are set: reading them is fast then. One with a member of an Enum as its default in the
+    # class would be slow to read and to write even so.
     key: int
     task: Task[Any, Any]
     id: str
@@ -226,9 +228,9 @@ class Instance:
     gates: tuple[Gate, ...]
     face: Any
     doomed: bool
+    status: Status
     node = -1
     upstream: list[tuple[str, Any]] | None = None
-    status = Status.READY
     attempt = 1
     turn = 1
     value: Any = None
@@ -285,6 +287,7 @@ def new_instance(
     instance.gates = gates
     instance.face = None
     instance.doomed = False
+    instance.status = READY
     return instance
 
 

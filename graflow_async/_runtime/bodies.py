@@ -7,29 +7,33 @@ import types
 from contextvars import copy_context
 from functools import partial
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from .._core.events import Cancelled, Event
 from .._core.state import Instance
+from .._lazy import lazily
 from ..compose import Expression
-from ..current import running
+from ..current import set_running
 from ..definition import PLAIN_KINDS, Definition
 from ..errors import ConfigError, GraflowRuntimeError
 from ..plan import Plan
 from ..protocols import Clock, Executor, Job, Started
 from ..store import MISSING, KeyValueStore
 from .binding import Binder
-from .caching import cache_key
 from .ends import Upstream
-from .in_threads import CallingBack, InThreads, call_body
+from .in_threads import InThreads, call_body
 from .isolation import as_coroutine, drive, first_step
 from .lanes import AwaySeat, Lane
-from .ports import TaskContext
-from .recorded import Handle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
     from contextvars import Context
+
+    from .ports import CallingBack, TaskContext
+
+_caching = lazily("graflow_async._runtime.caching")
+_ports = lazily("graflow_async._runtime.ports")  # for its types
+_recorded = lazily("graflow_async._runtime.recorded")
 
 
 class Bodies(InThreads):
@@ -66,7 +70,7 @@ class Bodies(InThreads):
         self._executors = executors
         # Only a plain function can be pickled and called in a child process.
         self._sends_coroutines = default_executor not in (None, "process")
-        self._new_face = new_face
+        self.new_face = new_face
         self._job_for = job_for
         self._call_back = self._called_back
 
@@ -101,13 +105,13 @@ class Bodies(InThreads):
             if plan.context_first:
                 face = instance.face
                 if face is None:
-                    face = instance.face = self._new_face(instance)
+                    face = instance.face = self.new_face(instance)
                 coro: Any = func(face, *args) if args else func(face)
             else:
                 coro = func(*args) if args else func()
             if coro.__class__ is not CoroutineType:
                 coro = as_coroutine(coro)
-            running.set(instance)  # in the lane's context, of which the body gets a copy
+            set_running(instance)  # in the lane's context, of which the body gets a copy
             context = copy_context()
             future = context.run(lane.step, coro)
         except BaseException as error:  # noqa: BLE001  # every end of a body becomes a fact for the machine
@@ -118,13 +122,14 @@ class Bodies(InThreads):
         if future is not returned:
             return self._suspended(lane, instance, context, future)
         face = instance.face
+        completed = self.completed  # no method but an attribute, which is quicker to read than to call
         if face is None:
-            self.completed(instance, returned.value, None)
+            completed(instance, returned.value, None)
         elif face.failures:
             self._returned(lane, instance, returned.value)
         else:
             instance.face = None  # the two know each other: let go, so that both are freed at once
-            self.completed(instance, returned.value, face.wishes)
+            completed(instance, returned.value, face.wishes)
         return None
 
     def _begin_elsewhere(self, lane: Lane, instance: Instance, definition: Definition) -> Awaitable[None] | None:
@@ -229,7 +234,7 @@ class Bodies(InThreads):
             return await call()
         face = instance.face
         plain = tuple(a for a in args if a is not face)
-        key = cache_key(definition, cache, plain, {n: v for n, v in kwargs.items() if v is not face})
+        key: str = _caching.cache_key(definition, cache, plain, {n: v for n, v in kwargs.items() if v is not face})
         value = await self._drive(lane, instance, None, self._store.get(key, MISSING), None)
         if value is MISSING:
             value = await call()
@@ -322,12 +327,13 @@ class Bodies(InThreads):
 
 async def _awaited(instance: Instance, args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Await the handles among the arguments of a called child; what one raised goes on as it is."""
+    kind: type[Any] = _recorded.Handle
     values: list[Any] = []
     for given in args:
-        if not isinstance(given, Handle):
+        if not isinstance(given, kind):
             values.append(given)
             continue
-        handle = cast("Any", given).child
+        handle = given.child
         await handle.end_for(instance)
         if handle.cancelled():
             message = f"{handle!r}, an argument of task {instance.id!r}, was cancelled"

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.events import Cancelled, Event, Failed
 from .._core.state import Instance
+from .._lazy import lazily
 from ..errors import BindingError, GraflowRuntimeError, note, text_of
 from ..protocols import Clock, TimerHandle
 from .lanes import Lanes, Seat, too_late
-from .ports import TaskContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
+
+    from .ports import TaskContext
+
+_ports = lazily("graflow_async._runtime.ports")  # for its types
 
 
 # What may say that nobody has answered a question: its timeout, or a group of such.

@@ -7,30 +7,25 @@ import inspect
 import logging
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from .._core.events import Event
 from .._core.state import Instance
+from .._lazy import lazily
 from ..compose import Expression
 from ..current import running
 from ..protocols import Clock
 from .ends import Ends
 from .lanes import Lane, Seat
-from .ports import TaskContext, ThreadPort
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
+    from .ports import CallingBack, TaskContext
+
 logger = logging.getLogger("graflow_async.run")
-
-
-class CallingBack(ThreadPort, Protocol):
-    """Threads that need no future."""
-
-    def run(self, call: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
-        """Start a call in a thread of its own, and give its value or its exception to `done`, on the loop."""
-        ...
+_ports = lazily("graflow_async._runtime.ports")  # for its types
 
 
 class InThreads(Ends):

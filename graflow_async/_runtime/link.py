@@ -7,31 +7,34 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from .._core.events import Called, RunCalled, StopRequested
-from .._core.kinship import is_under
 from .._core.state import Instance, Scope, Status
 from .._core.wishes import Child
 from .._lazy import lazily
 from ..builder import build_graph
-from ..channel import Channel
 from ..compose import Expression
 from ..current import running
 from ..definition import PLAIN_KINDS, Definition
 from ..errors import ConfigError, GraflowRuntimeError, TaskTimeoutError
 from ..graph import Graph
 from ..protocols import Clock, TimerHandle
-from ..store import KeyValueStore, Peekable
+from ..store import KeyValueStore, Peekable, prefix_of
 from ..task import Mapped, Task
 from .binding import Binder, Provided
-from .calls import GENERATOR_WINDOW, ChildHandle, MapCall, run_map
 from .portals import Portals
-from .ports import Asking, Memory, Notifier, ThreadPort
-from .recorded import identity_of
 from .scheduler import Scheduler
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Mapping, Sequence
 
+    from ..channel import Channel
+    from .calls import ChildHandle
+    from .ports import Asking, Memory, Notifier, ThreadPort
+
+_calls = lazily("graflow_async._runtime.calls")
+_channel = lazily("graflow_async.channel")
+_ports = lazily("graflow_async._runtime.ports")  # for its types
+_recorded = lazily("graflow_async._runtime.recorded")
 maps = lazily("graflow_async._runtime.pulls")
 _BODY = frozenset({Status.RUNNING, Status.PARKED, Status.RESUMING})
 
@@ -90,7 +93,7 @@ class Link:
         self.sleeping: dict[int, int] = {}
         self._channels: dict[tuple[int, str], Channel] = {}
         self._namespaces: dict[int, str] = {}
-        self.binders: dict[int, Binder] = {0: self.new_binder(provided, Channel(store, run_id))}
+        self.binders: dict[int, Binder] = {0: self.new_binder(provided, run_id)}
         self.portals = Portals(self.refuse_late)
         self._thread = threading.get_ident()
 
@@ -101,7 +104,8 @@ class Link:
         channel = self._channels.get((scope.key, name))
         if channel is None:
             namespace = self._namespaces.get(scope.key, self.run_id)
-            channel = self._channels[scope.key, name] = Channel(self.store, namespace, name)
+            made: Channel = _channel.Channel(self.store, namespace, name)
+            channel = self._channels[scope.key, name] = made
         return channel
 
     @property
@@ -160,9 +164,9 @@ class Link:
 
     def start(self, parent: Instance, child: Child, name: str, failures: list[Any]) -> ChildHandle[Any]:
         """Start a child of a running body."""
-        handle: ChildHandle[Any] = ChildHandle(self.scheduler, parent, name, failures)
+        handle: ChildHandle[Any] = _calls.ChildHandle(self.scheduler, parent, name, failures)
         recorded = self.scheduler.recorded
-        if recorded is not None and recorded.adopt(parent.key, handle, *identity_of(child)):
+        if recorded is not None and recorded.adopt(parent.key, handle, *_recorded.identity_of(child)):
             return handle
         handle.key = self.scheduler.state.next_key
         simple = child.task is not None and not child.awaits_arguments
@@ -179,14 +183,14 @@ class Link:
         """Run a task over iterables as children of a running body."""
         self.check(mapped.task.definition)
         pulls = maps.Pulls(mapped.task, mapped.iterables, mapped.fixed)
-        bound = mapped.max_concurrency or (2**62 if pulls.is_sized else GENERATOR_WINDOW)
+        bound = mapped.max_concurrency or (2**62 if pulls.is_sized else _calls.GENERATOR_WINDOW)
         room = [bound]
-        call = MapCall(self.scheduler, parent, return_exceptions=mapped.return_exceptions, total=pulls.size)
+        call = _calls.MapCall(self.scheduler, parent, return_exceptions=mapped.return_exceptions, total=pulls.size)
         async with self.scheduler.parked(parent, "child", mapped.task.definition.id):
             await pulls.settle(parent)
             source: Any = pulls.achunks(count) if pulls.is_async else pulls.chunks(room, count)
             try:
-                return await run_map(self.scheduler, source, call, room, mapped.task.definition.id)
+                return await _calls.run_map(self.scheduler, source, call, room, mapped.task.definition.id)
             finally:
                 if pulls.is_async:
                     await source.aclose()
@@ -211,11 +215,11 @@ class Link:
         self.check_graph(graph)
         route = route_of(graph, start_node)
         namespace = f"{self.run_id}/{parent.key}.{parent.turn}.{parent.attempt}.{number}"
-        handle: ChildHandle[Any] = ChildHandle(self.scheduler, parent, workflow.name, failures)
+        handle: ChildHandle[Any] = _calls.ChildHandle(self.scheduler, parent, workflow.name, failures)
         recorded = self.scheduler.recorded
         is_known = recorded is not None and recorded.adopt(parent.key, handle, ("run", workflow.name, number), None)
         if not is_known:
-            await self._set_inputs(Channel(self.store, namespace), inputs)
+            await self._set_inputs(_channel.Channel(self.store, namespace), inputs)
             handle.key = self.scheduler.state.next_key
         self.serve(handle.key, namespace, workflow.provided)
         timer: TimerHandle | None = None
@@ -236,7 +240,7 @@ class Link:
     def serve(self, key: int, namespace: str, provided: Mapping[str | type, Any]) -> None:
         """Let the tasks of a child run (by its key) find their channel, and what its workflow provides."""
         self._namespaces[key] = namespace
-        self.binders[key] = self.new_binder(provided, Channel(self.store, namespace))
+        self.binders[key] = self.new_binder(provided, namespace)
 
     async def _set_inputs(self, channel: Channel, inputs: Mapping[str, Any]) -> None:
         """Write the inputs of a child run; they stay although its parent has not completed."""
@@ -249,19 +253,18 @@ class Link:
 
     def _stop_late(self, handle: ChildHandle[Any], name: str, timeout: float) -> None:
         """End a child run that takes longer than its timeout."""
-        state = self.scheduler.state
-        scope = state.scopes.get(handle.key)
+        scope = self.scheduler.state.scopes.get(handle.key)
         if scope is None:
             return  # it has ended at this very moment
-        running = names_of([instance for instance in state.live.values() if is_under(instance, scope)])
+        running = names_of(self.scheduler.machine.descent.within(scope)[1])
         error = TaskTimeoutError(
             f"child run {name!r} in run {self.run_id} took longer than its timeout of {timeout} s; running: {running}"
         )
         self.scheduler.submit(StopRequested("failed", error, scope.key))
 
-    def new_binder(self, provided: Mapping[str | type, Any], channel: Channel) -> Binder:
+    def new_binder(self, provided: Mapping[str | type, Any], namespace: str) -> Binder:
         """Make the binder of a run, which looks into its channel."""
-        store, prefix = self.store, channel.prefix
+        store, prefix = self.store, prefix_of(namespace)
 
         def strip(found: Mapping[str, Any]) -> dict[str, Any]:
             return {key.removeprefix(prefix): value for key, value in found.items()}

@@ -16,16 +16,18 @@ from .._lazy import lazily
 from ..errors import InternalError, text_of
 from ..protocols import Clock
 from .lanes import Lane, Lanes, Seat, too_late
-from .ports import Notifier
-from .recorded import Recorded
 from .timers import Timers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from contextvars import Context
 
+    from .ports import Notifier
+    from .recorded import Recorded
 
 logger = logging.getLogger("graflow_async.run")
+_ports = lazily("graflow_async._runtime.ports")  # for its types
+_recorded = lazily("graflow_async._runtime.recorded")  # for its types
 recording = lazily("graflow_async._core.replay")  # for tests and for finding bugs
 
 CANCEL_AGAIN_AT = 0.9

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from .._lazy import lazily
 from ..current import waiting
 from ..errors import ChannelTypeError, StoreError
-from ..store import MISSING, Change, KeyValueStore, Watch
+from ..store import MISSING, Change, KeyValueStore, Watch, prefix_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -42,8 +42,7 @@ class Channel:
         self.store = store
         self.namespace = namespace
         self.name = name
-        # Escaped, so that the channel "a" with the key "b:c" is not the channel "a:b" with the key "c".
-        self.prefix = f"{namespace}:{name.replace('%', '%25').replace(':', '%3A')}:"
+        self.prefix = prefix_of(namespace, name)
 
     def __repr__(self) -> str:
         return f"Channel({self.name!r} of {self.namespace!r})"

@@ -12,8 +12,9 @@ import typer
 from ..errors import ConfigError, DefinitionError, GraphChangedError, TaskInterruptedError, UnknownRunError
 from ..events import Event
 from ..keeping import checkpointer_of
+from ..keywords import RunOptions
 from ..manager import CheckpointManager
-from ..options import RunOptions, check_options
+from ..options import check_options
 from ..workflow import Workflow
 from .failures import CommandError, UsageError, guarded, tell_how_to_go_on
 from .options import (

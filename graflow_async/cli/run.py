@@ -10,7 +10,8 @@ import typer
 
 from ..errors import CheckpointError, ConfigError, DefinitionError
 from ..keeping import checkpointer_of
-from ..options import RunOptions, check_options
+from ..keywords import RunOptions
+from ..options import check_options
 from ..workflow import Workflow
 from .failures import UsageError, guarded, tell_how_to_go_on
 from .inputs import prepare, read_document, read_pairs

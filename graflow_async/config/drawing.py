@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 from .._core.wishes import Child, Wishes
 from ..compose import Expression
 from ..context.plain import PlainContext
-from ..definition import Definition, TaskOptions
+from ..definition import Definition
 from ..errors import ConfigError, DefinitionError
+from ..keywords import TaskOptions
 from ..plan import MISSING, Parameter, Plan
 from ..policy import RetryPolicy
 from ..task import Mapped, Task

@@ -13,7 +13,7 @@ from ..checkpoints.memory import MemoryCheckpointer
 from ..events import TaskStarted
 from ..feedback import FeedbackRequest
 from ..feedback_manager import FeedbackManager
-from ..options import RunOptions
+from ..keywords import RunOptions
 from ..workflow import Workflow
 from .crashes import MortalCheckpointer
 from .people import Matcher, ScriptedPeople

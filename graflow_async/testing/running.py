@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast, overload
 
 from ..current import is_on_loop
-from ..options import RunOptions
+from ..keywords import RunOptions
 from ..workflow import Workflow
 from ._threads import newcomers, places
 from .loop import EPOCH, LeakError, VirtualLoop
