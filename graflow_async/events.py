@@ -211,7 +211,8 @@ class TaskWaiting(TaskDetail):
     """A task begins to wait, before its body has begun or in it.
 
     `wait` is "limit", "sleep", "person", "event", "child" or "worker"; `about` is the name of the limit, the question,
-    the event or the child.
+    the event, the child, or the queue. A task that waited for a worker of a queue is told of when that is known, its
+    `TaskResumed` at once with it: after the event before it, and with times that may lie before those.
     """
 
     wait: str

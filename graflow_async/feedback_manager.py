@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .broker import Broker, Change
 from .brokering import broker_of
 from .brokers.memory import shared
-from .current import caller
+from .current import caller, is_on_loop
 from .errors import ConfigError, GraflowRuntimeError
 from .feedback import FeedbackType
 from .handlers.base import check_handlers
@@ -15,9 +16,11 @@ from .inbox import Inbox
 from .manager import either
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from os import PathLike
+
+STRANGE = "a task asks through its run's own broker: give this one to the run, wf.run(feedback=...)"
 
 
 class FeedbackManager:
@@ -93,11 +96,8 @@ class FeedbackManager:
         task: Any = execution_context if execution_context is not None else caller()
         if task is None:
             raise GraflowRuntimeError("no task is running here; only a task can ask (FeedbackManager answers anywhere)")
-        if self.own_broker is not None and self.own_broker is not task.feedback_broker:
-            raise ConfigError(
-                "a task asks through its run's own broker: give this one to the run, wf.run(feedback=...)"
-            )
-        return task.request_feedback(
+        ask = partial(
+            task.request_feedback,
             feedback_type,
             prompt,
             message=message,
@@ -110,6 +110,17 @@ class FeedbackManager:
             metadata=metadata,
             assignee=assignee,
         )
+        own, broker = self.own_broker, task.feedback_broker
+        is_same: Any = getattr(broker, "is_same", None)  # of a run in another process, which has to be asked
+        if own is None or own is broker:
+            return ask()
+        if is_same is None:
+            raise ConfigError(STRANGE)
+        if is_on_loop():
+            return _asked(is_same(own), ask)
+        if not task.block(is_same, own):
+            raise ConfigError(STRANGE)
+        return ask()
 
     def respond(
         self,
@@ -206,3 +217,14 @@ class FeedbackManager:
         """Give the run that is meant: in a task that has no other, its own."""
         task: Any = caller() if run_id is None and self.own_broker is None else None
         return task.run_id if task is not None else run_id
+
+
+async def _asked(is_same: Awaitable[bool], ask: Callable[[], Awaitable[Any]]) -> Any:
+    """Ask once it is known that this is the broker of the run.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not await is_same:
+        raise ConfigError(STRANGE)
+    return await ask()

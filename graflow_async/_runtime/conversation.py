@@ -15,7 +15,7 @@ from ..errors import GraflowRuntimeError, NotSerializableError
 from ..store import Watch, lock_holder
 from .calls import ChildHandle
 from .ends import Upstream
-from .forwarding import ForwardedMap, SentWorkflow, leave
+from .forwarding import ForwardedMap, SentWorkflow, at_broker, check_graphs, checked, leave, look, result_of
 from .link import Link
 from .talk import SEEN_AT_MOST, Talk
 
@@ -199,6 +199,12 @@ class Conversation:
             question.is_told = True
         return question.id, question.kind, question.value, question.about
 
+    async def _at_broker(self, verb: str, args: tuple[Any, ...], more: dict[str, Any]) -> Any:
+        return await at_broker(self._link.desk.broker, verb, args, more)
+
+    async def _look(self, number: int, run_id: str | None) -> None:
+        await look(self._link.desk.broker, self._talk, number, run_id)
+
     def _positioned(self, _: int, number: int) -> None:
         """Note how much the body has written into channels before a step."""
         memory = self._link.memory
@@ -224,8 +230,8 @@ class Conversation:
         if self._link.memory is not None:
             self._link.memory.save_after(self._instance, path, metadata)
 
-    async def _result(self, task_id: str, default: Any) -> Any:
-        return await self._link.result(self._instance, task_id, default)
+    async def _result(self, task_id: str | None, default: Any, is_own: bool = True) -> Any:  # noqa: FBT001, FBT002
+        return await result_of(self._link, self._instance, task_id, default, is_own=is_own)
 
     def _emitted(self, _: int, data: Any) -> None:
         instance = self._instance
@@ -241,7 +247,7 @@ class Conversation:
         if self.outcome.done():
             return
         try:
-            wishes = None if row is None else self._talk.decoder.wishes(row)
+            wishes = None if row is None else checked(self._link, self._talk.decoder.wishes(row))
         except Exception as error:  # noqa: BLE001  # of unpickling: what it wishes for cannot be loaded here
             self._broken(error)
         else:
@@ -276,6 +282,7 @@ class Conversation:
             decoder = self._talk.decoder
             decoder.children = self._by_key.__getitem__
             items: Any = decoder.tasks(rows) if rows is not None else [decoder.child(row) for row in children]
+            check_graphs(self._link, items)
             self._wait_for(items)
             if is_bulk:
                 self._map_of(number).start_at(first, items)
@@ -381,6 +388,8 @@ class Conversation:
         "watched": _watch,
         "asked": _ask,
         "expected": _expect,
+        "broker": _at_broker,
+        "looked": _look,
         "kept": _keep,
         "saved": _save,
         "result": _result,

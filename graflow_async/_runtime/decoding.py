@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 by_reference = lazily("graflow_async._runtime.pickling")
 codec = lazily("graflow_async.codec")
 _new = object.__new__
+EDGES = 6  # parts of a graph that say where its edges are
 
 
 class Decoder:
@@ -93,7 +94,10 @@ class Decoder:
     def learn_graph(self, payload: bytes) -> None:
         """Take a GRAPH record."""
         number, nodes, *edges = self.loads(payload)
-        self.graphs[number] = graph_of([(*row[:-1], self.task(row[-1])) for row in nodes], tuple(edges))
+        made = graph_of([(*row[:-1], self.task(row[-1])) for row in nodes], tuple(edges[:EDGES]))
+        if len(edges) > EDGES:
+            made.executors = edges[EDGES]
+        self.graphs[number] = made
 
     # -- parts ------------------------------------------------------------------------------------------------
 

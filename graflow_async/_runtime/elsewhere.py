@@ -10,6 +10,7 @@ from .._core.question import Question
 from .._core.state import Instance
 from .._lazy import lazily
 from ..errors import GraflowRuntimeError
+from .far_broker import FarBroker
 from .talk import Talk
 
 if TYPE_CHECKING:
@@ -142,21 +143,17 @@ class FarParking:
 
 
 class FarDesk:
-    """Asks people through the run."""
+    """Asks people through the run.
 
-    def __init__(self, talk: Talk) -> None:
-        """Ask through `talk`."""
+    Attributes:
+        broker: where the questions of the run are, for those who answer them.
+    """
+
+    def __init__(self, talk: Talk, loop: asyncio.AbstractEventLoop) -> None:
+        """Ask through `talk`, which belongs to `loop`."""
         self._talk = talk
         self._asking: dict[str, tuple[int, asyncio.Future[Any]]] = {}
-
-    @property
-    def broker(self) -> Any:
-        """Refuse: the broker is the run's.
-
-        Raises:
-            GraflowRuntimeError: always.
-        """
-        raise GraflowRuntimeError("a task that runs elsewhere can ask, but not answer, through its run's broker")
+        self.broker = FarBroker(talk, loop)
 
     def restart(self) -> None:
         """Do nothing: questions live with the run."""

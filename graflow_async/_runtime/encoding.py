@@ -213,11 +213,17 @@ class Encoder:
             self._next_graph += 1
             try:
                 nodes = [(*_node_row(n), None if n.task is None else self.row(n.task)) for n in graph.table]
-                self.emit(Kind.GRAPH, self.dumps((entry[0], nodes, *_edges(graph)), "a graph that a task made"))
+                made = (entry[0], nodes, *_edges(graph), *self.brought(graph))
+                self.emit(Kind.GRAPH, self.dumps(made, "a graph that a task made"))
             except BaseException:
                 del self._graphs[id(graph)]  # it was not written: the next use must not refer to it
                 raise
         return entry[0]
+
+    def brought(self, graph: Graph) -> tuple[Any, ...]:
+        """Give what else of a graph is written: nothing, as executors are those of a process."""
+        del graph
+        return ()
 
     # -- wishes -----------------------------------------------------------------------------------------------
 

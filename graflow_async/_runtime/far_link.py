@@ -5,11 +5,12 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .._core.state import Instance, Scope
 from ..errors import GraflowRuntimeError
 from ..graph import Graph
+from ..store import MISSING
 from .binding import Provided
 from .elsewhere import FarDesk, FarMemory, FarScheduler
 from .far_store import FarStore
@@ -58,6 +59,7 @@ class FarLink(Link):
             threads: gives the threads of this process.
         """
         far = FarScheduler(talk, instance, dict.fromkeys(gates))
+        self._far_desk: FarDesk | None = None
         store = FarStore(talk)
         super().__init__(
             run_id=run_id,
@@ -67,9 +69,10 @@ class FarLink(Link):
             threads=threads,
             executors=dict.fromkeys(executors),
             provided={},
-            new_desk=lambda: FarDesk(talk),
+            new_desk=self._desk_here,
         )
         self._talk = talk
+        talk.executors = executors
         key = instance.scope.key
         self._namespaces[key] = namespace
         self.binders[key] = self.binders[0]
@@ -80,11 +83,19 @@ class FarLink(Link):
         self.far = far
         self._changed = store.changed
 
+    def _desk_here(self) -> FarDesk:
+        """Give what asks people, and answers for them."""
+        if self._far_desk is None:
+            self._far_desk = FarDesk(self._talk, self.far.loop)
+        return self._far_desk
+
     def hear(self, verb: str, number: int, args: tuple[Any, ...]) -> None:
         """Take what the run tells."""
         del number
         if verb == "delivered":
             self.far.delivered(*args)
+        elif verb == "seen":
+            self._desk_here().broker.seen(*args)
         else:
             self._changed(*args)
 
@@ -121,6 +132,13 @@ class FarLink(Link):
         """Ask the run for the latest result of a task."""
         del instance
         return await self._talk.ask("result", task_id, default)
+
+    async def found(self, task_id: str | None) -> list[Any]:
+        """Ask the run for the latest result of a task, in a list; with None for the ids of all that have one."""
+        if task_id is None:
+            return await self._talk.ask("result", None, None, False)  # noqa: FBT003  # a field
+        value = await self._talk.ask("result", task_id, MISSING, False)  # noqa: FBT003  # a field
+        return [] if value is MISSING else [value]
 
     async def run_workflow(
         self,
@@ -164,23 +182,34 @@ class FarNotifier:
 
 
 class FarResults(Mapping[str, Any]):
-    """Stands for the results of a run that is elsewhere."""
+    """The results of a run that is elsewhere: a thread waits for what it looks for, a coroutine has to ask."""
 
-    def __getitem__(self, task_id: str) -> NoReturn:
-        """Refuse."""
-        self._refuse()
+    def __init__(self, ask: Callable[[str | None], Any] | None = None) -> None:
+        """Look with `ask`, which waits: for a list of a result or of nothing, with None for all ids."""
+        self._ask = ask
+
+    def __getitem__(self, task_id: str) -> Any:
+        """Give the latest result of a task."""
+        found = self._asked(task_id)
+        if not found:
+            raise KeyError(task_id)
+        return found[0]
 
     def __iter__(self) -> Iterator[str]:
-        """Refuse."""
-        self._refuse()
+        """Go through the ids of tasks that have a result."""
+        return iter(self._asked(None))
 
     def __len__(self) -> int:
-        """Refuse."""
-        return self._refuse()
+        """Count the tasks that have a result."""
+        return len(self._asked(None))
 
-    def _refuse(self) -> NoReturn:
-        message = "this task does not run where its run is, so ctx.results is not at hand: ask with ctx.get_result(id)"
-        raise GraflowRuntimeError(message)
+    def _asked(self, task_id: str | None) -> Any:
+        if self._ask is None:
+            raise GraflowRuntimeError(
+                "this task does not run where its run is, so ctx.results is not at hand on a loop, which must not "
+                "wait: ask with await ctx.get_result(id)"
+            )
+        return self._ask(task_id)
 
 
 def far_scope(key: int, graph: Graph, name: str) -> Any:

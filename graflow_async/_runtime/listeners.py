@@ -100,6 +100,14 @@ class Notifier:
         if self._to(events.TaskResumed):
             self.send(events.TaskResumed(*self._head(instance), wait, about))
 
+    def waited(self, instance: Instance, wait: str, about: str, since: float, until: float) -> None:
+        """Tell of a wait of a body that is over, and was not known before; times are seconds since the epoch."""
+        head = self._head(instance)
+        if self._to(events.TaskWaiting):
+            self.send(events.TaskWaiting(*head[:2], since, *head[3:], wait, about))
+        if self._to(events.TaskResumed):
+            self.send(events.TaskResumed(*head[:2], until, *head[3:], wait, about))
+
     def run_started(self, workflow: str) -> None:
         """Tell that the run begins."""
         self.send(events.RunStarted(self._run_id, None, self._now(), workflow))

@@ -26,6 +26,14 @@ class ThreadPort(Protocol):
         ...
 
 
+class CallingBack(ThreadPort, Protocol):
+    """Threads that need no future."""
+
+    def run(self, call: Callable[[], Any], done: Callable[[Any, BaseException | None], None]) -> None:
+        """Start a call in a thread of its own, and give its value or its exception to `done`, on the loop."""
+        ...
+
+
 class TaskContext(Protocol):
     """What the runtime needs of a task's context."""
 
@@ -61,6 +69,10 @@ class Notifier(Protocol):
 
     def resumed(self, instance: Instance, wait: str, about: str) -> None:
         """Tell that a body need not wait any more."""
+        ...
+
+    def waited(self, instance: Instance, wait: str, about: str, since: float, until: float) -> None:
+        """Tell of a wait of a body that is over, and was not known before; times are seconds since the epoch."""
         ...
 
     def blocked(self, instance: Instance | None, seconds: float, file: str, line: int, function: str) -> None:

@@ -19,7 +19,7 @@ from .decoding import Decoder
 from .encoding import ROOT, Encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 codec = lazily("graflow_async.codec")
 by_reference = lazily("graflow_async._runtime.pickling")
@@ -33,6 +33,8 @@ class FarEncoder(Encoder):
     """An encoder of what is sent, and not written down."""
 
     refusal = "cannot be sent between a run and its workers"
+    executors: Collection[str] | None = None
+    """Names of those that the run has; others that a graph brings along are sent with it. None: none are sent."""
 
     def graph(self, graph: Graph) -> int:
         """Give the number of a graph; with the first use it is sent, and not known if that fails."""
@@ -43,6 +45,26 @@ class FarEncoder(Encoder):
                 if node.task is not None:
                     self.dumps((node.task.args, node.task.kwargs), f"what task {node.id!r} is called with")
             raise
+
+    def brought(self, graph: Graph) -> tuple[Any, ...]:
+        """Give the executors that a graph brings along, and that the run has not.
+
+        Raises:
+            NotSerializableError: one cannot be pickled.
+        """
+        known = self.executors
+        if known is None or not graph.executors:
+            return ()
+        found = {name: executor for name, executor in graph.executors.items() if name not in known}
+        for name, executor in found.items():
+            try:
+                self.dumps(executor, f"executor {name!r} of a group")
+            except NotSerializableError as error:
+                message = (
+                    f"{error}; give it to the run, whose tasks then find it by its name: executor={{{name!r}: ...}}"
+                )
+                raise NotSerializableError(message) from error
+        return (found,) if found else ()
 
     def beginning(self, emit: Callable[[int, bytes], None]) -> Self:
         """Give an encoder for the same graph that has written nothing, and emits elsewhere."""
@@ -56,7 +78,11 @@ class FarEncoder(Encoder):
 
 
 class Talk:
-    """One side of a conversation. A body that says nothing costs next to nothing: all else is made at first use."""
+    """One side of a conversation. A body that says nothing costs next to nothing: all else is made at first use.
+
+    Attributes:
+        executors: where the body is, names of those that the run has.
+    """
 
     def __init__(
         self,
@@ -83,12 +109,14 @@ class Talk:
         self._requests = 0
         self._open: dict[int, asyncio.Future[Any]] = {}
         self._end: BaseException | None = None
+        self.executors: Collection[str] | None = None
 
     @property
     def encoder(self) -> FarEncoder:
         """For what is sent."""
         if self._encoder is None:
             self._encoder = _encoder_of(self._graph).beginning(lambda kind, data: self._front.append((kind, data)))
+            self._encoder.executors = self.executors
         return self._encoder
 
     @property

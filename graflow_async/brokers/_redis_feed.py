@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import deque
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from redis.exceptions import RedisError
 
-from .._redis.client import ANSWER_WITHIN, our_errors, passes
+from .._redis.client import ANSWER_WITHIN, look_elsewhere, our_errors, passes
 from .._redis.link import Link
+from .._unread import Unread
 from ..broker import Change
 from ._redis_shelf import NEVER, Shelf, Version, change_of, version_of
 
@@ -30,7 +30,7 @@ _TOUCHES = 4  # signs of life of a watched run in the time after which it would 
 class View:
     """What one task reads: the changes of a run, or of all, from when it was entered."""
 
-    __slots__ = ("_failure", "_feed", "_feed_here", "_found", "_is_over", "_waiter", "floor", "tag")
+    __slots__ = ("_feed", "_feed_here", "_unread", "floor", "tag")
 
     def __init__(self, tag: str | None, feed_here: Callable[[], Feed]) -> None:
         """View the run with a tag; `feed_here` gives what feeds views on the running loop."""
@@ -38,25 +38,18 @@ class View:
         self.floor: Version = NEVER
         self._feed_here = feed_here
         self._feed: Feed | None = None
-        self._found: deque[Change] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-        self._is_over = False
-        self._failure: BaseException | None = None
+        self._unread: Unread[Change] = Unread()
 
     def offer(self, version: Version, change: Change) -> None:
         """Queue a change, unless it was there before this view."""
         if version > self.floor:
-            self._found.append(change)
-            self._wake()
+            self._unread.items.append(change)
+            self._unread.wake()
 
     def end(self, failure: BaseException | None = None) -> None:
         """Let the reader have what is queued, and then stop, or fail."""
-        self._is_over, self._failure = True, failure
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._unread.is_over, self._unread.failure = True, failure
+        self._unread.wake()
 
     async def __aenter__(self) -> Self:
         self._feed = self._feed_here()
@@ -72,20 +65,9 @@ class View:
         return self
 
     async def __anext__(self) -> Change:
-        while not self._found:
-            if self._failure is not None:
-                with our_errors("the questions in Redis cannot be watched"):
-                    raise self._failure
-            if self._is_over:
-                raise StopAsyncIteration
-            if self._waiter is not None:
-                raise RuntimeError("another task waits on this watch already; open one watch for each reader")
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        return self._found.popleft()
+        with our_errors("the questions in Redis cannot be watched"):
+            await self._unread.arrival()
+        return self._unread.items.popleft()
 
 
 class _Source:
@@ -213,6 +195,7 @@ class Feed:
                 if is_connected:
                     logger.warning("changes in Redis cannot be read (%s); going on as soon as it answers", error)
                 is_connected = False
+                await look_elsewhere(self._link.client(), error)
                 await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311  # so that not all come back at once
                 wait = min(wait * 2, _LONGEST_WAIT)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Self
 
+from .._unread import Unread
 from ..broker import Change
 from ._folder import LETTER, STATE, Folder, as_store_errors
 from ._signals import Signals, signals_of
@@ -72,10 +72,8 @@ class View:
         # Where to look: at these names, or with None at all of them.
         self._news: dict[str, dict[str, None] | None] = {}
         self._is_lost = False
-        self._is_over = False
-        self._found: deque[Change] = deque()
+        self._unread: Unread[Change] = Unread()
         self._looking: asyncio.Task[None] | None = None
-        self._waiter: asyncio.Future[None] | None = None
         self._is_read = False
 
     # What happens in the folders
@@ -88,7 +86,7 @@ class View:
         names = self._news.setdefault(run, {})
         if names is not None:
             names[name] = None
-        self._wake()
+        self._unread.wake()
 
     def gone(self, number: int) -> None:
         """Hear that a folder was moved or removed: what comes in its place is new."""
@@ -96,19 +94,19 @@ class View:
         if run is not None:
             self._detach(run)
             self._news[_ROOT] = None
-            self._wake()
+            self._unread.wake()
 
     def lost(self) -> None:
         """Hear that anything may have changed."""
         self._is_lost = True
-        self._wake()
+        self._unread.wake()
 
     def end(self) -> None:
         """Let the reader have what was found, and then stop; from any thread."""
-        self._is_over = True
+        self._unread.is_over = True
         try:
             if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._wake)
+                self._loop.call_soon_threadsafe(self._unread.wake)
         except RuntimeError:
             self.abandon()
 
@@ -121,10 +119,6 @@ class View:
         """Give back what is held for a loop that is closed; from any thread."""
         for run in list(self._numbers):
             self._detach(run)
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     # Reading
 
@@ -144,8 +138,8 @@ class View:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._is_over = True
-        self._wake()
+        self._unread.is_over = True
+        self._unread.wake()
         await self._close()
 
     async def _close(self) -> None:
@@ -170,22 +164,20 @@ class View:
             raise RuntimeError("another task waits on this watch already; open one watch for each reader")
         self._is_read = True
         try:
-            while not self._found:
+            while not self._unread.items:
                 if self._looking is not None:
                     # A reader that is cancelled leaves the task to the next one, or to the end.
                     await asyncio.shield(self._looking)
-                elif self._is_over:
+                elif self._unread.is_over:
                     raise StopAsyncIteration
                 elif self._news or self._is_lost:
                     self._looking = asyncio.ensure_future(self._look())
                     self._looking.add_done_callback(_noticed)
                 else:
-                    self._waiter = asyncio.get_running_loop().create_future()
-                    await self._waiter
-            return self._found.popleft()
+                    await self._unread.called()
+            return self._unread.items.popleft()
         finally:
             self._is_read = False
-            self._waiter = None
 
     async def _look(self) -> None:
         """Read what the news tell of."""
@@ -222,7 +214,7 @@ class View:
             seen = self._seen.get(run)
             if seen is not None:
                 for change in self._changes(run, seen, self._folder.names(run) if names is None else names):
-                    self._found.append(change)
+                    self._unread.items.append(change)
 
     def _changes(self, run: str, seen: dict[str, int], names: Iterable[str]) -> Iterator[Change]:
         for name in names:

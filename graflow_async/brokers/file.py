@@ -47,6 +47,11 @@ class FileBroker:
         self._folder = Folder(self.directory, sync=sync)
         self._views = Views()
 
+    @property
+    def place(self) -> str:
+        """Where the questions are: another broker of the same place finds them, too."""
+        return f"file:{self.directory}"
+
     async def ask(self, request: FeedbackRequest, *, again: bool = False) -> FeedbackRecord:
         """Put a question, and give what is known of it.
 

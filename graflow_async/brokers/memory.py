@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Self
 
+from .._unread import Unread
 from ..broker import Change
 from ..feedback import FeedbackRecord, FeedbackRequest, FeedbackResponse, FeedbackState, Letter
 from ._rules import asked, check_address, in_order, settled, unknown
@@ -203,25 +203,23 @@ class _Run:
 class _Watcher:
     """A view that one task reads; its changes are offered from any thread, under the broker's lock."""
 
-    __slots__ = ("_broker", "_is_called", "_is_over", "_loop", "_pending", "_waiter", "run_id")
+    __slots__ = ("_broker", "_is_called", "_loop", "_unread", "run_id")
 
     def __init__(self, broker: MemoryBroker, run_id: str | None) -> None:
         self.run_id = run_id
         self._broker = broker
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._pending: deque[Change] = deque()
-        self._waiter: asyncio.Future[None] | None = None
+        self._unread: Unread[Change] = Unread()
         self._is_called = False
-        self._is_over = False
 
     def offer(self, change: Change) -> bool:
         """Queue a change and say whether anyone can still read it."""
-        self._pending.append(change)
+        self._unread.items.append(change)
         return self._call()
 
     def end(self) -> None:
         """Let the reader have what is queued, and then stop."""
-        self._is_over = True
+        self._unread.is_over = True
         self._call()
 
     def _call(self) -> bool:
@@ -240,8 +238,7 @@ class _Watcher:
     def _wake(self) -> None:
         # First: whatever is offered from here on calls again.
         self._is_called = False
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._unread.wake()
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -250,30 +247,26 @@ class _Watcher:
 
     async def __aexit__(self, *_: object) -> None:
         self._broker.leave(self)
-        self._is_over = True
+        self._unread.is_over = True
         self._wake()
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Change:
-        while not self._pending:
-            if self._is_over:
-                raise StopAsyncIteration
-            if self._waiter is not None:
-                raise RuntimeError("another task waits on this watch already; open one watch for each reader")
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        return self._pending.popleft()
+        await self._unread.arrival()
+        return self._unread.items.popleft()
 
 
 class _SharedBroker(MemoryBroker):
     """The broker of the whole process, which no single run can close."""
 
     __slots__ = ()
+
+    @property
+    def place(self) -> str:
+        """Where the questions are, in the words of those who know the run's process only by its name."""
+        return "memory"
 
     async def aclose(self) -> None:
         """Do nothing: others are using it."""

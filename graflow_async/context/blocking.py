@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from .._core.state import Instance
+from .._lazy import lazily
 from .._runtime.calls import ChildHandle, Handle
 from .._runtime.link import Link
 from ..channel import Channel, SyncChannel, SyncTypedChannel
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from typing import Literal
 
+_far = lazily("graflow_async._runtime.far_link")
 P = ParamSpec("P")
 R = TypeVar("R")
 M = TypeVar("M")
@@ -79,6 +81,12 @@ class SyncTaskExecutionContext(BlockingAskingContext):
             GraflowRuntimeError: this task runs on the loop itself (executor="inline").
         """
         return self._link.portals.block(self._instance, self, _run, function, args)
+
+    @property
+    def results(self) -> Mapping[str, Any]:
+        """Task id -> latest result, of the whole run."""
+        link: Any = self._link
+        return _far.FarResults(partial(self.block, link.found)) if link.is_far else super().results
 
     @property
     def channel(self) -> SyncChannel:

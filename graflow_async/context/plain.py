@@ -47,10 +47,10 @@ class PlainContext(Given):
 
     calls_run = False
     face: PlainContext | None = None
-    wishes: Wishes | None = None
+    wishes: Wishes | None
     _counts: dict[str, int] | None = None
-    _ids: dict[str, Any] | None = None
-    failures: list[ChildHandle[Any]] | None = None
+    _ids: dict[str, Any] | None
+    failures: list[ChildHandle[Any]] | None
     _local_data: dict[str, Any] | None = None
     _runs = 0
     _sleeps = 0
@@ -59,6 +59,10 @@ class PlainContext(Given):
         """See the run through `link`, as `instance`."""
         self._link = link
         self._instance = instance
+        # Every body is asked for these: what is set is quicker to read than a default in the class.
+        self.wishes = None
+        self.failures = None
+        self._ids = None
 
     # -- who am I ---------------------------------------------------------------------------------------------
 
@@ -110,6 +114,15 @@ class PlainContext(Given):
     def results(self) -> Mapping[str, Any]:
         """Task id -> latest result, of the whole run."""
         return self._instance.scope.results
+
+    def is_of(self, graph: Graph | None, name: str) -> bool:
+        """Say whether its workflow is that of a graph; of that name, where its run is elsewhere and graphs are copies.
+
+        Args:
+            graph: of the workflow; None if it has not been made.
+            name: of the workflow.
+        """
+        return self.graph is graph or (self._link.is_far and self._instance.scope.name == name)
 
     @property
     def local_data(self) -> dict[str, Any]:

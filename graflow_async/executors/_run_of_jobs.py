@@ -21,7 +21,8 @@ from ._code_of_run import CodeOfRun
 from ._fullness import Fullness
 from ._lookout import Lookout, Settings
 from ._ownership import take_over
-from ._sent import ALONE, ANEW, Sent, Service, fingerprint, payloads_of
+from ._sent import ALONE, ANEW, Sent, Service, fingerprint, payloads_of, undated
+from ._waits import waits_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -50,6 +51,7 @@ class RunOfJobs:
         self._loop = asyncio.get_running_loop()
         self._scheduler = job.home.link.scheduler
         self._is_recorded = job.home.link.memory is not None
+        self._waits = waits_of(job.home.link, queue.name)
         self._driver = queue.driver(job.run_id, lease=settings.lease, patience=settings.patience)
         self._payloads = payloads_of(keyring, self._driver.run)
         self._writer = OrderWriter(self._scheduler.state.root.graph, self._scheduler.cancel_grace)
@@ -80,6 +82,8 @@ class RunOfJobs:
         if self._error is not None:
             raise copy.copy(self._error)
         sent = self._new(job, done)
+        if self._waits is not None:
+            self._waits.begin(sent)
         self.sent[sent.id] = self._waiting[sent.id] = sent
         self.busy.set()
         self._flush_soon()
@@ -109,6 +113,8 @@ class RunOfJobs:
         if sent.is_settled:
             return
         sent.is_settled = True
+        if self._waits is not None:
+            self._waits.settled(sent, error)
         self._forget(sent)
         if wishes is not None:
             sent.task.home.face.wishes = wishes
@@ -264,7 +270,7 @@ class RunOfJobs:
         for line in await self._queue.check():
             logger.info("redis: %s", line)
         for event in await take_over(self._driver, is_recorded=self._is_recorded):
-            data = self._payloads.unseal(event.data)
+            data, _ = undated(self._payloads.unseal(event.data))
             if data[:1] in ALONE:  # one that has talked has talked to a process that is no more
                 self._early[event.job] = data
         self._code.epoch = self._driver.epoch
@@ -304,9 +310,11 @@ class RunOfJobs:
         kind = event.kind
         if kind in ("message", "done"):
             try:
-                data = self._payloads.unseal(event.data)
+                data, delay = undated(self._payloads.unseal(event.data))
                 if event.fence > sent.fence:
                     self._meet(sent, event.fence)
+                if self._waits is not None and data != ANEW:
+                    self._waits.heard(sent, event, delay)
                 if kind == "done":
                     self._over(sent)
                     sent.take_end(data)
@@ -318,13 +326,9 @@ class RunOfJobs:
             except Exception as error:  # noqa: BLE001  # what a worker sends cannot be read: its job has failed
                 sent.end(error)
         elif kind == "lost":
-            logger.warning(
-                "task %r of run %s: worker %s has lost it (%s)",
-                sent.task.task_id,
-                sent.task.run_id,
-                event.worker,
-                event.data.decode(errors="replace"),
-            )
+            sent.lost(event)
+            if self._waits is not None:
+                self._waits.lost(sent, event)
             self._meet(sent, event.fence + 1)
         elif kind == "dead":
             self._over(sent, PoisonTaskError(sent.id, event.crashes, event.data.decode(errors="replace")))

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import logging
 import pickle
+import struct
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .._core.state import Instance
 from .._core.wishes import Wishes
+from .._redis.jobs import Event
 from .._redis.payloads import Payloads
 from .._runtime.calls import ChildHandle
 from .._runtime.conversation import Conversation
@@ -21,14 +25,30 @@ from ..protocols import Job as TaskJob
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+logger = logging.getLogger("graflow_async.redis")
+
 PURPOSE = "job"  # what jobs, their code and what is said about them are signed for
 ANEW = b"anew"  # a worker asks for the order: another one has begun this job before
 ALONE = (SILENT, PLAIN)
+_DATED = struct.Struct(">sd")  # in front of what a worker says first: a mark, and the seconds that the body came late
+_LATE = b"l"
 
 
 def payloads_of(keyring: Any, run: str) -> Payloads:
     """Give what signs everything about the jobs of a run, which is named as keys name it."""
     return Payloads(keyring, PURPOSE).bound_to(run)
+
+
+def dated(data: bytes, delay: float) -> bytes:
+    """Say in front of a message of a worker how many seconds it had the job before the body could begin."""
+    return _DATED.pack(_LATE, delay) + data
+
+
+def undated(data: bytes) -> tuple[bytes, float]:
+    """Give a message of a worker, and the seconds that it had the job before the body could begin."""
+    if data[:1] != _LATE:
+        return data, 0.0
+    return data[_DATED.size :], _DATED.unpack_from(data)[1]
 
 
 def fingerprint(task: TaskJob, code: bytes, order: Callable[[], bytes]) -> str:
@@ -96,6 +116,7 @@ class Sent:
         payload: the order, signed; None once Redis has it.
         fence: the claim with which the conversation is; 0 before a worker has said something.
         cancels: how often it was cancelled.
+        since, met: what listeners are told of its waits for workers; unset where nobody listens.
         is_sent: Redis has it.
         is_over: Redis has told its end.
         is_settled: it has ended here.
@@ -104,8 +125,8 @@ class Sent:
     """
 
     __slots__ = (
-        "_sender", "cancels", "done", "fence", "has_talked", "id", "is_over", "is_sent", "is_settled", "payload",
-        "service", "task",
+        "_sender", "cancels", "done", "fence", "has_talked", "id", "is_over", "is_sent", "is_settled", "met", "payload",
+        "service", "since", "task",
     )  # fmt: skip
 
     def __init__(
@@ -129,6 +150,14 @@ class Sent:
         self.has_talked = False
         self.service: Service | None = None
         self._sender = sender
+
+    since: float
+    met: int
+
+    @property
+    def instance(self) -> Instance:
+        """Whose body it is."""
+        return self.task.home.instance
 
     def cancel(self) -> None:
         """Have it cancelled; the second time nobody waits for its end."""
@@ -159,6 +188,11 @@ class Sent:
             self.end(unread)
         else:
             self._sender.settled(self, value, None, None)
+
+    def lost(self, event: Event) -> None:
+        """Say in the log that a worker has lost it."""
+        task, reason = self.task, event.data.decode(errors="replace")
+        logger.warning("task %r of run %s: worker %s has lost it (%s)", task.task_id, task.run_id, event.worker, reason)
 
     def begin_anew(self) -> Service | None:
         """Begin another conversation, and give the old one, which is to be given up."""

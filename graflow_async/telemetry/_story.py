@@ -36,9 +36,11 @@ class Opened:
         labels: attributes of what is measured.
         place: (scope, parent, id), by which those find it that come after it.
         waits: spans of open questions, by their ids.
+        alone_since: since when the attempt waits for a process to run in, by the run's clock; None if it does not.
+        alone_for: seconds that it has waited so.
     """
 
-    __slots__ = ("attempt", "labels", "number", "place", "since", "task", "waits")
+    __slots__ = ("alone_for", "alone_since", "attempt", "labels", "number", "place", "since", "task", "waits")
 
     def __init__(self, task: Span, labels: dict[str, Any], place: tuple[int, int | None, str]) -> None:
         """Begin with the task's span."""
@@ -48,6 +50,8 @@ class Opened:
         self.number = 0
         self.since = 0.0
         self.waits: dict[str, Span] = {}
+        self.alone_since: float | None = None
+        self.alone_for = 0.0
 
 
 class Story:
@@ -97,6 +101,7 @@ class Story:
             opened.attempt = self._tracer.start_span(f"attempt {attempt.name}", within, kind, about)
         opened.number = attempt.attempt
         opened.since = perf_counter()
+        opened.alone_since, opened.alone_for = None, 0.0
         self._meters.tasks_active.add(1, *opened.labels.values())
         if attempt.attempt > 1:
             self._meters.retries.add(1, opened.labels)
@@ -208,6 +213,20 @@ class Story:
         opened = self._open.get(key)
         if since is not None and opened is not None:
             self._meters.queue_seconds.record(max(at - since, 0.0), opened.labels)
+
+    def wait_for_worker(self, key: int, at: float) -> None:
+        """Note that the body of an attempt waits for a process to run in, from a moment of the run's clock on."""
+        opened = self._open.get(key)
+        if opened is not None:
+            opened.alone_since = at
+
+    def has_worker(self, key: int, at: float) -> None:
+        """Put into the span of an attempt how long it has waited for processes to run in."""
+        opened = self._open.get(key)
+        if opened is not None and opened.alone_since is not None:
+            opened.alone_for += max(at - opened.alone_since, 0.0)
+            opened.alone_since = None
+            opened.attempt.set_attribute(names.WORKER_WAIT, opened.alone_for)
 
     def drop(self, key: int) -> None:
         """Forget a task that was cancelled before it began: it is not counted."""

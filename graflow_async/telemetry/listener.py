@@ -46,6 +46,8 @@ class Telemetry:
             events.TaskQueued: self._queued,
             events.TaskDropped: self._dropped,
             events.TaskStarted: self._started,
+            events.TaskWaiting: self._waiting,
+            events.TaskResumed: self._resumed,
             events.TaskCompleted: self._completed,
             events.TaskIterated: self._completed,
             events.TaskFailed: self._failed,
@@ -104,6 +106,16 @@ class Telemetry:
         story = self._stories.get(event.run_id)
         if story is not None:
             story.started(event.key, event.at)
+
+    def _waiting(self, event: events.TaskWaiting) -> None:
+        story = self._stories.get(event.run_id)
+        if event.wait == "worker" and story is not None:
+            story.wait_for_worker(event.key, event.at)
+
+    def _resumed(self, event: events.TaskResumed) -> None:
+        story = self._stories.get(event.run_id)
+        if event.wait == "worker" and story is not None:
+            story.has_worker(event.key, event.at)
 
     def _completed(self, event: events.TaskCompleted) -> None:
         self._end(event, "completed")

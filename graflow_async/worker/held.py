@@ -10,12 +10,14 @@ from .._redis.jobs import Claim
 from .._redis.payloads import Payloads
 from .._runtime.far_body import FarBody
 from .._runtime.far_link import FarLink
+from ..executors._sent import dated
 from .slots import Seat, Slots, let_rest
 from .solo import SoloBody
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+WORTH_TELLING = 0.001  # seconds
 Fate = Literal["report", "release", "drop"]
 
 
@@ -29,11 +31,12 @@ class Held:
         fate: what is done when the body has ended: report how, give the claim back, or nothing as others have it.
         task: gets what it takes to run the body, if that is not at hand.
         order: of the run, asked for anew; None unless that is waited for.
+        taken_at: when the claim was made, if the body could not begin at once; seconds of the loop's clock.
         task_id: for logs; empty before the order was read.
     """
 
     __slots__ = (
-        "_is_cancelled", "body", "claim", "fate", "order", "payloads", "seat", "task", "task_id",
+        "_delay", "_is_cancelled", "body", "claim", "fate", "order", "payloads", "seat", "taken_at", "task", "task_id",
     )  # fmt: skip
 
     def __init__(self, claim: Claim, payloads: Payloads, slots: Slots) -> None:
@@ -46,6 +49,8 @@ class Held:
         self.task: asyncio.Task[None] | None = None
         self.order: asyncio.Future[bytes] | None = None
         self.task_id = ""
+        self.taken_at = 0.0
+        self._delay = 0.0
         self._is_cancelled = False
 
     def __repr__(self) -> str:
@@ -62,6 +67,19 @@ class Held:
     def let_rest(self, link: FarLink, instance: Instance) -> None:
         """See to it that the body gives its slots back while it waits."""
         let_rest(link, instance, self.seat)
+
+    def begins(self) -> None:
+        """Note that the body could not begin before now."""
+        delay = asyncio.get_running_loop().time() - self.taken_at
+        if delay >= WORTH_TELLING:
+            self._delay = delay
+
+    def dated(self, data: bytes) -> bytes:
+        """Say in the first message about the body how late it has begun, if it is worth a word."""
+        if not self._delay:
+            return data
+        delay, self._delay = self._delay, 0.0
+        return dated(data, delay)
 
     def take(self, data: bytes) -> None:
         """Take a message of the run."""

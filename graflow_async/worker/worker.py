@@ -125,12 +125,10 @@ class Worker:
             ConfigError: the Redis cannot be relied on.
             StoreUnavailableError: Redis has not answered for `patience` seconds.
         """
-        for line in await self._queue.check():
-            logger.info("redis: %s", line)
         loop = asyncio.get_running_loop()
         where = f"worker {self.worker_id}"
         self._host = FarHost(self._threads, new_face, where, self._broke, apart=self._apart)
-        await self._worker.join()
+        await self._come()
         tell = partial(loop.call_soon_threadsafe, self._hear)
         heart = HealthyHeart(self._worker, tell, self._health_file)
         heart.start()
@@ -150,6 +148,16 @@ class Worker:
             await self._leave()
         if self._failure is not None:
             raise self._failure
+
+    async def _come(self) -> None:
+        """Join the queue, if its Redis can be relied on."""
+        try:
+            for line in await self._queue.check():
+                logger.info("redis: %s", line)
+            await self._worker.join()
+        except BaseException:
+            await self._queue.close()
+            raise
 
     async def _guarded(self, work: Any) -> None:
         try:
@@ -194,7 +202,9 @@ class Worker:
             if body is not None and body.instance.kind == "async":
                 body.start(partial(self._ended, held))
                 return
-        held.task = asyncio.get_running_loop().create_task(self._in_the_end(held))
+        loop = asyncio.get_running_loop()
+        held.taken_at = loop.time()
+        held.task = loop.create_task(self._in_the_end(held))
         held.task.add_done_callback(partial(self._given_back, held))
 
     def _refuse(self, held: Held, error: Exception) -> None:
@@ -220,10 +230,12 @@ class Worker:
             held.body = None  # a cancellation ends the wait
             await held.wait_for_thread(self._thread_slots)
             held.has(body)
+        held.begins()
         body.start(partial(self._ended, held))
 
     async def _run_alone(self, held: Held, body: SoloBody) -> None:
         """Run a body in a process of its own."""
+        held.begins()
         try:
             outcome = await body.run()
         except ChildDiedError as error:
@@ -290,12 +302,12 @@ class Worker:
         elif held.fate == "report" and crash is not None:
             self._post.crashed(held, crash)
         elif held.fate == "report":
-            self._post.report(held, held.payloads.seal(outcome))
+            self._post.report(held, held.payloads.seal(held.dated(outcome)))
 
     # -- what is said -----------------------------------------------------------------------------------------
 
     def _say(self, held: Held, data: bytes) -> None:
-        self._post.say(held.claim, held.payloads.seal(data))
+        self._post.say(held.claim, held.payloads.seal(held.dated(data)))
 
     def _ask_anew(self, held: Held) -> None:
         self._post.say(held.claim, held.payloads.seal(ANEW))

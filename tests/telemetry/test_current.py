@@ -205,7 +205,7 @@ class Marks:
             self.notes.append(f"{self.name}: {task_id} ends")
 
 
-@pytest.mark.near
+@pytest.mark.near  # it looks at where a body runs
 async def test_anybody_can_put_blocks_around_bodies() -> None:
     """The port is open: blocks of several listeners are entered in order, around bodies that fail as well."""
     notes: list[str] = []

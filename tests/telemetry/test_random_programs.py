@@ -31,7 +31,7 @@ class Starts:
         self.count[type(event).__name__] += 1
 
 
-@pytest.mark.near
+@pytest.mark.near  # it looks at the order of starts, turn by turn of the loop
 @pytest.mark.parametrize("profile", PROFILES)
 async def test_no_span_is_lost(profile: Profile) -> None:
     """Each body that begins has one span with an end and a parent that is known; programs end as they should."""

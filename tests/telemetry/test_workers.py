@@ -11,9 +11,10 @@ from opentelemetry.trace import SpanKind
 from graflow_async import Workflow
 from graflow_async._runtime.orders import OrderWriter, needs
 from graflow_async._runtime.reading_orders import OrderReader
+from graflow_async.telemetry import names
 from tests.aids.loopback import Loopback
 from tests.aids.workers import Workers
-from tests.telemetry.aids import Heard, context
+from tests.telemetry.aids import Heard, about, context
 from tests.telemetry.work import SPANS, flaky, item, spans_in, threaded, top
 
 pytestmark = pytest.mark.unrecorded  # real workers, which `--far` and `--shadow` would stand in for
@@ -54,6 +55,8 @@ async def test_trace_goes_on_in_workers(
     assert sorted(span["name"] for span in users) == ["user 0", "user 1", "user 2"]
     assert {by_id[span["parent"]]["name"] for span in users} == {"process item"}
     assert {span["service"] for span in there} == {"worker"}
+    waited = [about(span)[names.WORKER_WAIT] for span in sent.values()]
+    assert all(0 < seconds < 60 for seconds in waited)
 
 
 async def test_worker_without_an_sdk_passes_the_trace_on(
