@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,21 @@ from tests.aids.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+# The files that take longest, those that wait among those that compute.
+DEAR = tuple(
+    f"tests/{name}.py"
+    for name in (
+        *("worker/test_chaos", "durability/test_always_resume", "cli/test_run", "executors/test_process_ends"),
+        *("ui/test_browser", "durability/test_every_prefix", "benchmarks/test_benchmarks", "worker/test_disasters"),
+        *("durability/test_storage_faults", "durability/test_people", "cli/test_resume", "cli/test_runs"),
+        *("worker/test_worker", "reference/test_against_reference", "checkpoints/test_faults", "test_architecture"),
+        *("executors/test_processes", "drawing/test_pictures", "examples/test_examples", "examples/test_hitl"),
+        *("brokers/test_redis_faults", "core/test_replay", "scenarios/test_n_distributed", "durability/test_redis"),
+        *("examples/test_checkpoints", "examples/test_distributed", "examples/test_testing", "cli/test_stories"),
+        *("redis_jobs/test_chaos", "redis_jobs/test_faults", "imperative/test_map_memory", "ui/test_fuzz"),
+    )
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,15 +55,28 @@ def pytest_asyncio_loop_factories(
     return {"asyncio": asyncio.SelectorEventLoop}
 
 
-def pytest_configure() -> None:
-    """Sign with a key of the tests' own: none is made in the home directory of whoever runs them."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Sign with a key of the tests' own, not one in somebody's home; keep the order of files where many run them."""
+    if hasattr(config.option, "loadscopereorder"):
+        # Else those with the most tests would come first, and one of the dearest last, for which all others wait.
+        config.option.loadscopereorder = False
     os.environ.setdefault("GRAFLOW_SECRET_KEY", "a-key-of-the-test-suite-that-everybody-knows")
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        # Whoever runs tests in the background may have had these ignored, and what tests start would inherit it.
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_sessionstart() -> None:
     """Let uvloop open the pipe that it keeps for the life of the process, so that no test is blamed for it."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(asyncio.sleep(0))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that at the end nobody has a long one left."""
+    dear = {name: place for place, name in enumerate(DEAR)}
+    items.sort(key=lambda item: dear.get(item.nodeid.partition("::")[0], len(dear)))
 
 
 def pytest_collection_finish() -> None:

@@ -34,27 +34,14 @@ class Layer(NamedTuple):
 
 
 LAYERS = (
-    Layer("leftwards", ("_version", "_lazy", "errors", "feedback_errors", "worker_errors")),
+    Layer("leftwards", ("_version", "_lazy", "_unread", "errors", "feedback_errors", "worker_errors", "redis_errors")),
     Layer(
         "free",
         (
             *("current", "definition", "plan", "task", "compose", "policy", "route", "graph", "builder"),
-            *(
-                "task_decorator",
-                "store",
-                "typed",
-                "events",
-                "story",
-                "critical_path",
-                "explanation",
-                "jobs",
-                "protocols",
-                "codec",
-                "frames",
-                "checkpointer",
-                "fingerprint",
-            ),
-            *("feedback", "broker", "answers", "drafts", "inbox", "options"),
+            *("task_decorator", "store", "typed", "events", "story", "critical_path", "explanation", "jobs"),
+            *("protocols", "codec", "frames", "checkpointer", "fingerprint"),
+            *("feedback", "broker", "answers", "drafts", "inbox", "keywords", "options"),
         ),
     ),
     Layer("free", ("_core",)),
@@ -138,15 +125,27 @@ class OwnImport(NamedTuple):
     place: Place
 
 
-def load(root: Path, *folders: str) -> list[Source]:
-    """Read every Python file below `folders`."""
-    paths = sorted(path for folder in folders for path in (root / folder).rglob("*.py"))
-    return [Source(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
+def load(root: Path, *folders: str) -> Iterator[Source]:
+    """Read every Python file below `folders`, one after the other."""
+    for path in sorted(path for folder in folders for path in (root / folder).rglob("*.py")):
+        yield Source(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8"))
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield everything that is made of statements, but no expression: those are most of a tree."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for field in ("handlers", "cases", "finalbody", "orelse", "body"):
+            parts = getattr(node, field, None)
+            if isinstance(parts, list):
+                waiting += reversed(parts)
 
 
 def functions(tree: ast.AST) -> Iterator[AnyFunction]:
     """Yield every function and method, nested ones included."""
-    return (node for node in ast.walk(tree) if isinstance(node, AnyFunction))
+    return (node for node in _statements(tree) if isinstance(node, AnyFunction))
 
 
 def over_budget(source: Source) -> Iterator[str]:
@@ -180,6 +179,8 @@ def _imports(node: ast.AST, place: Place = "module") -> Iterator[tuple[AnyImport
     if isinstance(node, AnyFunction):
         place = "function"
     for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.expr):
+            continue  # there is no import in an expression
         guarded = isinstance(node, ast.If) and _is_type_checking(node) and child in node.body
         yield from _imports(child, "TYPE_CHECKING" if guarded else place)
 
@@ -341,7 +342,7 @@ def blocking_or_printing(source: Source) -> Iterator[str]:
 
 def bare_except(source: Source) -> Iterator[str]:
     """Find `except:` without a type."""
-    for node in ast.walk(source.tree):
+    for node in _statements(source.tree):
         if isinstance(node, ast.ExceptHandler) and node.type is None:
             yield source.at(node.lineno, "bare except: name what is expected")
 

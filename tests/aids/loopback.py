@@ -129,6 +129,7 @@ class _Started:
 
     def __init__(self, coro: Any, done: Callable[[Any, BaseException | None], None]) -> None:
         self._done = done
+        self._coro = coro
         self._is_over = False
         self._is_cancelled = False
         loop = asyncio.get_running_loop()
@@ -142,6 +143,7 @@ class _Started:
         self._is_cancelled = True
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._coro.close()  # it may have been cancelled before it began
         self._end(*((None, asyncio.CancelledError()) if task.cancelled() else task.result()))
 
     def _end(self, value: Any, error: BaseException | None) -> None:

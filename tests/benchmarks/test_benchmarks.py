@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -18,6 +18,10 @@ from benchmarks.redis_peers import REDIS_PEERS
 from benchmarks.results import RATIO, Measure, apply_musts, growth_of, measures_of
 from benchmarks.table import main_table, redis_table
 from benchmarks.worker import measure
+from tests.aids import warm
+
+if TYPE_CHECKING:
+    import subprocess
 
 ROOT = Path(__file__).resolve().parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -26,14 +30,8 @@ OVER_REDIS = [case.name for case in CASES if case.where == "timed" and case.name
 
 
 def run_benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--quick", "--peers", "none", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    words = ["-m", "benchmarks", "--quick", "--peers", "none", *arguments]
+    return warm.run(words, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120)
 
 
 def parse(svg: str) -> ET.Element:

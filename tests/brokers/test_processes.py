@@ -47,11 +47,30 @@ def read(process):
     return process.stdout.readline().strip()
 
 
+def check_race(records, requests, outcomes):
+    """Each question has one winner, and every party was told what became of it."""
+    winners: dict[str, int] = {}
+    by_id = {record.request.id: record for record in records}
+    for request, outcome in zip(requests, outcomes, strict=True):
+        record = by_id[request.id]
+        (winner,) = [party for party, (word, *_) in zip(PARTIES, outcome, strict=True) if word == "won"]
+        winners[winner] = winners.get(winner, 0) + 1
+        assert str(record.state) == ("answered" if winner.startswith("answer") else winner)
+        late = [party for party, (word, *_) in zip(PARTIES, outcome, strict=True) if word == "late"]
+        assert len(late) == (winner == "expired")
+        text = late[0] if late else winner if winner.startswith("answer") else None
+        assert (record.response and record.response.text) == text
+        for word, state, at in outcome:
+            told = [str(record.state), record.settled_at]
+            assert [state, at] == told or (word == "lost" and late and [state, at] == ["answered", 1.0])
+    print(winners)  # noqa: T201
+    assert sum(winners.values()) == ROUNDS
+
+
 def test_four_processes_race_for_each_question(tmp_path):
     """Two answers, a timeout and a cancellation from four processes: one transition, and every loser knows which."""
     requests = [question(f"{number}") for number in range(ROUNDS)]
     broker = FileBroker(tmp_path)
-    winners: dict[str, int] = {}
 
     async def ask():
         for request in requests:
@@ -66,21 +85,7 @@ def test_four_processes_race_for_each_question(tmp_path):
             for process in processes[number % 4 :] + processes[: number % 4]:
                 tell(process, request.id)
             outcomes.append([json.loads(read(process)) for process in processes])
-    records = {record.request.id: record for record in asyncio.run(broker.find())}
-    for request, outcome in zip(requests, outcomes, strict=True):
-        record = records[request.id]
-        (winner,) = [party for party, (word, *_) in zip(PARTIES, outcome, strict=True) if word == "won"]
-        winners[winner] = winners.get(winner, 0) + 1
-        assert str(record.state) == ("answered" if winner.startswith("answer") else winner)
-        late = [party for party, (word, *_) in zip(PARTIES, outcome, strict=True) if word == "late"]
-        assert len(late) == (1 if winner == "expired" else 0)
-        text = late[0] if late else winner if winner.startswith("answer") else None
-        assert (record.response and record.response.text) == text
-        for word, state, at in outcome:
-            told = [str(record.state), record.settled_at]
-            assert [state, at] == told or (word == "lost" and late and [state, at] == ["answered", 1.0])
-    print(winners)  # noqa: T201
-    assert sum(winners.values()) == ROUNDS
+    check_race(asyncio.run(broker.find()), requests, outcomes)
 
 
 PENDING = FeedbackRecord(REQUEST)

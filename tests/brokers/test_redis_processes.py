@@ -23,7 +23,7 @@ from graflow_async import (
     WorkflowPausedError,
 )
 from graflow_async.testing._brokers import question
-from tests.brokers.test_processes import PARTIES, ROUNDS, read, tell
+from tests.brokers.test_processes import PARTIES, ROUNDS, check_race, read, tell
 
 pytestmark = pytest.mark.chaos
 
@@ -38,7 +38,6 @@ def test_four_processes_race_for_each_question(redis_url: str):
     """Two answers, a timeout and a cancellation from four processes: one transition, and every loser knows which."""
     broker = RedisBroker(redis_url)
     requests = [question(f"{number}") for number in range(ROUNDS)]
-    winners: dict[str, int] = {}
 
     async def ask() -> None:
         async with broker.watch("nobody"):
@@ -57,21 +56,7 @@ def test_four_processes_race_for_each_question(redis_url: str):
             for process in parties[number % 4 :] + parties[: number % 4]:
                 tell(process, request.id)
             outcomes.append([json.loads(read(process)) for process in parties])
-    records = {record.request.id: record for record in asyncio.run(broker.find())}
-    for request, outcome in zip(requests, outcomes, strict=True):
-        record = records[request.id]
-        (winner,) = [party for party, (word, *_) in zip(PARTIES, outcome, strict=True) if word == "won"]
-        winners[winner] = winners.get(winner, 0) + 1
-        assert str(record.state) == ("answered" if winner.startswith("answer") else winner)
-        late = [party for party, (word, *_) in zip(PARTIES, outcome, strict=True) if word == "late"]
-        assert len(late) == (winner == "expired")
-        text = late[0] if late else winner if winner.startswith("answer") else None
-        assert (record.response and record.response.text) == text
-        for word, state, at in outcome:
-            told = [str(record.state), record.settled_at]
-            assert [state, at] == told or (word == "lost" and late and [state, at] == ["answered", 1.0])
-    print(winners)  # noqa: T201
-    assert sum(winners.values()) == ROUNDS
+    check_race(asyncio.run(broker.find()), requests, outcomes)
 
 
 async def elsewhere(url: str, what: str, text: str) -> asyncio.subprocess.Process:

@@ -13,9 +13,9 @@ import pytest
 from tests.cli.questions import HOSTILE, IN, MODULE, USER, Desk
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
 
+    from tests.aids.warm import Program
     from tests.cli.conftest import Project
 
 RUN = ("run", "asking:asking", *IN, "--run-id", "r")
@@ -37,7 +37,7 @@ def state_in(line: str) -> tuple[str, str, str | None]:
 
 
 @contextmanager
-def going(project: Project, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def going(project: Project, *arguments: str) -> Iterator[Program]:
     """Run a command for as long as a test looks at it, whatever comes of the test."""
     with project.popen(*arguments) as child:
         try:
@@ -46,11 +46,11 @@ def going(project: Project, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             child.kill()
 
 
-def stopped(child: subprocess.Popen[str], name: signal.Signals) -> tuple[int, str, str]:
+def stopped(child: Program, name: signal.Signals) -> tuple[int, str, str]:
     """Send a signal and give the exit code and what was printed since."""
     child.send_signal(name)
     out, complaints = child.communicate(timeout=60)
-    return child.returncode, out, complaints
+    return child.wait(), out, complaints
 
 
 def test_a_run_goes_on_with_an_answer_from_elsewhere(desk: Desk) -> None:

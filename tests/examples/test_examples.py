@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.aids import warm
+
+if TYPE_CHECKING:
+    import subprocess
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = (
@@ -44,9 +49,8 @@ def scripts() -> list[str]:
 def run(command: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command at the project's root, where the package need not be installed."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", "PYTHONWARNINGS": "error", **variables}
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, encoding="utf-8", timeout=60, check=False
-    )
+    assert command[0] == sys.executable
+    return warm.run(command[1:], cwd=ROOT, env=environment)
 
 
 @pytest.mark.parametrize("script", scripts())

@@ -39,6 +39,14 @@ async def shown(broker: Broker, *names: str, run_id: str | None = None) -> list[
     return [found[name] for name in names]
 
 
+async def told(wf: Workflow, manager: FeedbackManager, person: Any, **options: Any) -> Any:
+    """Run a workflow while somebody answers."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(person)
+        run = group.create_task(wf.run(feedback=manager, timeout=20, **options))
+    return run.result()
+
+
 async def settled(broker: Broker, name: str, run_id: str | None = None) -> FeedbackRecord:
     """Wait until a question is no longer open, and give its record."""
     found: list[FeedbackRecord] = []

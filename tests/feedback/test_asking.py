@@ -24,22 +24,9 @@ from graflow_async import (
     Task,
     Workflow,
 )
-from tests.feedback.people import BrokenBroker, alone, answer, in_thread, settled, shown, spoken
+from tests.feedback.people import BrokenBroker, alone, answer, in_thread, settled, shown, spoken, told
 
 BOTH = pytest.mark.parametrize("way", ["sync", "async"])
-
-
-@pytest.fixture
-def manager() -> FeedbackManager:
-    return FeedbackManager(MemoryBroker())
-
-
-async def told(wf: Workflow, manager: FeedbackManager, person: Any, **options: Any) -> Any:
-    """Run a workflow while somebody answers."""
-    async with asyncio.TaskGroup() as group:
-        group.create_task(person)
-        run = group.create_task(wf.run(feedback=manager, timeout=20, **options))
-    return run.result()
 
 
 # -- types --------------------------------------------------------------------------------------------------------
@@ -189,7 +176,6 @@ async def test_asking_where_no_task_runs(manager):
         manager.request_feedback("q", message="?")
 
 
-@pytest.mark.near
 async def test_asking_through_a_strangers_broker(manager):
     """A manager of another place cannot ask for a run: its answers would never arrive."""
 

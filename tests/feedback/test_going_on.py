@@ -11,7 +11,6 @@ from graflow_async import (
     CheckpointManager,
     FeedbackManager,
     FileCheckpointer,
-    MemoryBroker,
     MemoryCheckpointer,
     Task,
     Workflow,
@@ -23,11 +22,6 @@ from tests.feedback.people import alone, answer, shown
 
 async def asks(ctx: Any) -> bool:
     return await ctx.request_approval("ok?", request_id="q")
-
-
-@pytest.fixture
-def manager() -> FeedbackManager:
-    return FeedbackManager(MemoryBroker())
 
 
 @pytest.mark.parametrize("by", ["id", "checkpoint"])

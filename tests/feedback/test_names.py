@@ -11,7 +11,6 @@ from graflow_async import (
     DuplicateRequestError,
     FeedbackManager,
     FeedbackState,
-    MemoryBroker,
     MemoryCheckpointer,
     Task,
     UnknownRequestError,
@@ -20,22 +19,9 @@ from graflow_async import (
     parallel,
 )
 from tests.durability.parts import counted, note
-from tests.feedback.people import alone, answer, shown, spoken, until
+from tests.feedback.people import alone, answer, shown, spoken, told, until
 
 BOTH = pytest.mark.parametrize("way", ["sync", "async"])
-
-
-@pytest.fixture
-def manager() -> FeedbackManager:
-    return FeedbackManager(MemoryBroker())
-
-
-async def told(wf: Workflow, manager: FeedbackManager, person: Any, **options: Any) -> Any:
-    """Run a workflow while somebody answers."""
-    async with asyncio.TaskGroup() as group:
-        group.create_task(person)
-        run = group.create_task(wf.run(feedback=manager, timeout=20, **options))
-    return run.result()
 
 
 def asker(name: str, request_id: str | None = "q") -> Task[Any, Any]:

@@ -46,11 +46,6 @@ def beside(other: Any, **options: Any) -> Workflow:
     return Workflow("w", parallel(first, second) >> Task("end", end, inject_context=True))
 
 
-@pytest.fixture
-def manager() -> FeedbackManager:
-    return FeedbackManager(MemoryBroker())
-
-
 async def pausing(wf: Workflow, place: Any, manager: FeedbackManager, ready: Any, **options: Any) -> Any:
     """Run, pause once the question is open and `ready()` has ended; give the error and the bodies that began."""
     with counted() as bodies:

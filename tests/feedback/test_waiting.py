@@ -12,14 +12,12 @@ from graflow_async import (
     AlreadyAnsweredError,
     ConfigError,
     FeedbackCancelledError,
-    FeedbackManager,
     FeedbackState,
     FeedbackTimeoutError,
     FileBroker,
     GraflowRuntimeError,
     GraflowWorkflowCanceledError,
     InvalidAnswerError,
-    MemoryBroker,
     MemoryCheckpointer,
     NotSerializableError,
     Task,
@@ -28,22 +26,9 @@ from graflow_async import (
     WorkflowPausedError,
     parallel,
 )
-from tests.feedback.people import alone, answer, settled, shown, spoken
+from tests.feedback.people import alone, answer, settled, shown, spoken, told
 
 BOTH = pytest.mark.parametrize("way", ["sync", "async"])
-
-
-@pytest.fixture
-def manager() -> FeedbackManager:
-    return FeedbackManager(MemoryBroker())
-
-
-async def told(wf: Workflow, manager: FeedbackManager, person: Any, **options: Any) -> Any:
-    """Run a workflow while somebody answers."""
-    async with asyncio.TaskGroup() as group:
-        group.create_task(person)
-        run = group.create_task(wf.run(feedback=manager, timeout=20, **options))
-    return run.result()
 
 
 def naming(ctx: Any) -> Any:
@@ -283,7 +268,7 @@ async def test_events_are_kept_in_order(way, manager):
         assert await run == [1, None]
 
 
-@pytest.mark.near
+@pytest.mark.near  # who has asked to wait is not waiting yet, elsewhere
 async def test_an_event_goes_to_everybody_who_waits(manager):
     """Whoever waits at that moment has it; who comes later has the next one."""
     waiting = asyncio.Event()

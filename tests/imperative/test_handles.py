@@ -37,7 +37,7 @@ async def test_25_a_handle_may_be_awaited_twice(style):
     assert executed == [1]
 
 
-@pytest.mark.near
+@pytest.mark.near  # it counts turns of the loop
 async def test_25_a_child_starts_before_its_parent_goes_on():
     """25: it has begun before the parent's next turn on the loop ends."""
     began = []

@@ -125,7 +125,7 @@ async def test_37_two_flows_with_one_name():
     assert len(set(told)) == 2
 
 
-@pytest.mark.near
+@pytest.mark.near  # the border of the tests keeps what crosses it
 async def test_37_generated_flows_are_forgotten():
     """37: of a thousand flows made and run, none is kept afterwards: no registry grows."""
     made = weakref.WeakSet()

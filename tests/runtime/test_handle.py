@@ -266,7 +266,6 @@ def test_execute_in_many_threads():
     assert values == {n: 2 * n for n in range(8)}
 
 
-@pytest.mark.near
 async def test_get_result_of_the_last_finished_run():
     """`wf.get_result` looks at the current run inside a task, else at the last finished one."""
     seen = []

@@ -213,7 +213,6 @@ def test_everything_is_at_rest_after_an_early_end(how, seed):
     run_sim(main, seed)
 
 
-@pytest.mark.near
 async def test_few_lanes_serve_many_short_bodies():
     """Bodies that never suspend share a handful of asyncio tasks; bodies that wait get one each."""
     seen = set()

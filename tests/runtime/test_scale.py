@@ -103,7 +103,7 @@ async def test_work_grows_with_the_number(measure):
     assert twice < 3 * once, (once, twice)
 
 
-@pytest.mark.near
+@pytest.mark.near  # it would take a border ten seconds
 async def test_deep_wishes_complete():
     """A task whose child wishes a child that wishes a child ... completes without exhausting the stack."""
     ended = []

@@ -255,7 +255,7 @@ def test_050_inputs_reach_parameters(style):
     assert style.run(wf, inputs={"value": 5}) == 10
 
 
-@pytest.mark.near
+@pytest.mark.near  # a coroutine elsewhere has to ask for results
 def test_051_the_workflow_gives_results_of_the_current_run(style):
     """51: inside a task `wf.get_result` is about the run that the task belongs to."""
     runs = []

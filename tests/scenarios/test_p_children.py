@@ -93,7 +93,7 @@ async def test_183_iterables_are_zipped_and_scalars_repeated():
     assert await within(parent) == [4, 8, 4, 8]
 
 
-@pytest.mark.near
+@pytest.mark.near  # it counts turns of the loop
 @pytest.mark.parametrize("bound", [1, 3])
 async def test_a_map_bounds_itself_and_pulls_as_slots_free_up(bound):
     """SPEC 2.4: a generator is never read far ahead of what runs."""

@@ -96,7 +96,7 @@ async def test_configuration_driven_workflows():
     assert ran == ["load", "report"]
 
 
-@pytest.mark.near
+@pytest.mark.near  # a coroutine elsewhere has to ask for results
 async def test_batch_processing_with_dynamic_tasks():
     """Common Patterns 2: the aggregate runs once after all batches and sees their results through the workflow."""
     runs = []

@@ -117,7 +117,6 @@ def test_configuration_driven_workflows():
     assert ran == ["load", "report"]
 
 
-@pytest.mark.near
 def test_batch_processing_with_dynamic_tasks():
     """Common Patterns 2: the aggregate runs once after all batches and sees their results through the workflow."""
     data = list(range(250))

@@ -1,12 +1,8 @@
-"""Workers as processes of their own, and places where bodies and tests meet: lists in Redis."""
+"""Places where bodies and tests meet: lists in Redis. Workers as processes of their own are in tests/aids."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
-from pathlib import Path
 from typing import Any
 
 import redis.asyncio
@@ -14,10 +10,8 @@ from redis.asyncio import Redis
 
 from graflow_async import Run, Workflow, parallel, task, workflow
 from graflow_async.executors.redis import RedisExecutor
+from tests.aids.workers import PATIENCE
 from tests.worker.tasks import meets
-
-ROOT = Path(__file__).parents[2]
-PATIENCE = 15.0  # seconds after which a test gives up
 
 
 async def soon(awaitable: Any, within: float = PATIENCE) -> Any:
@@ -30,110 +24,6 @@ async def started(wf: Workflow, **options: Any) -> Run:
     run = wf.start(**options)
     await run.open()
     return run
-
-
-class Process:
-    """A Python process whose lines can be awaited."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.lines: list[str] = []
-        self._news = asyncio.Condition()
-        self._reading = asyncio.create_task(self._read())
-
-    @classmethod
-    async def start(cls, *arguments: str, **env: str | None) -> Process:
-        """Start one; what it writes on either stream are its lines."""
-        full: Any = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **env}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *arguments),
-            cwd=ROOT,
-            env={name: value for name, value in full.items() if value is not None},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        return cls(process)
-
-    async def _read(self) -> None:
-        stream = self.process.stdout
-        assert stream is not None
-        while line := await stream.readline():
-            async with self._news:
-                self.lines.append(line.decode(errors="replace"))
-                self._news.notify_all()
-        async with self._news:
-            self.lines.append("")  # the end
-            self._news.notify_all()
-
-    async def says(self, words: str) -> str:
-        """Wait for a line with these words."""
-
-        def found() -> bool:
-            return self.line_with(words) is not None or self.lines[-1:] == [""]
-
-        try:
-            async with asyncio.timeout(PATIENCE), self._news:
-                await self._news.wait_for(found)
-        except TimeoutError:
-            message = f"it does not say {words!r}:\n{self.text}"
-            raise AssertionError(message) from None
-        line = self.line_with(words)
-        assert line is not None, f"it ended without {words!r}:\n{self.text}"
-        return line
-
-    async def changed(self) -> None:
-        """Wait for the next line, or the end."""
-        async with self._news:
-            await self._news.wait()
-
-    def line_with(self, words: str) -> str | None:
-        """Give the first line with these words, if there is one."""
-        return next((line for line in self.lines if words in line), None)
-
-    @property
-    def text(self) -> str:
-        """All that was written so far."""
-        return "".join(self.lines)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal."""
-        if self.process.returncode is None:
-            self.process.send_signal(number)
-
-    async def ended(self) -> int:
-        """Wait for the end, and give the exit code."""
-        async with asyncio.timeout(PATIENCE):
-            code = await self.process.wait()
-            await self._reading
-        return code
-
-    async def kill(self) -> None:
-        """Let it die as a power cut would."""
-        self.signal(signal.SIGKILL)
-        await self.ended()
-
-
-class Workers:
-    """Starts workers of one Redis; all are killed at the end."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.all: list[Process] = []
-
-    async def start(self, name: str = "w1", *options: str, ready: bool = True, **env: str | None) -> Process:
-        """Start a worker, and wait until it serves its queue."""
-        command = ("-m", "graflow_async.worker", "--redis-url", self.url, "--worker-id", name)
-        worker = await Process.start(*command, *options, **{"GRAFLOW_TEST_REDIS": self.url, **env})
-        self.all.append(worker)
-        if ready:
-            await worker.says("serves queue")
-        return worker
-
-    async def aclose(self) -> None:
-        """Kill those that still run."""
-        for worker in self.all:
-            await worker.kill()
 
 
 class Meeting:

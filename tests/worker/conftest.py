@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.worker.aids import Meeting, Workers
+from tests.aids.workers import Workers
+from tests.worker.aids import Meeting
 
 
 @pytest_asyncio.fixture
@@ -17,7 +18,7 @@ async def workers(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     monkeypatch.setenv("GRAFLOW_TEST_REDIS", redis_url)
     started = Workers(redis_url)
     yield started
-    await started.aclose()
+    started.close()
 
 
 @pytest_asyncio.fixture

@@ -20,8 +20,9 @@ from graflow_async.executors.redis import RedisExecutor
 from graflow_async.worker.solo import ChildDiedError, SoloBody
 from graflow_async.worker_errors import NoWorkersError, PoisonTaskError
 from tests.aids.redis_server import RedisServer
+from tests.aids.workers import Process, Workers
 from tests.worker import tasks
-from tests.worker.aids import Meeting, Process, Workers, soon, started
+from tests.worker.aids import Meeting, soon, started
 from tests.worker.tasks import kills_its_process, meets, meets_by_process, meets_in_thread, square
 
 SHORT = ("--lease", "0.6")
@@ -80,8 +81,7 @@ async def test_a_zombie_changes_nothing(workers: Workers, meeting: Meeting):
     (other,) = await meeting.heard("begun.p")
     await meeting.say(f"go.{zombie}", "late")
     first.signal(signal.SIGCONT)
-    while not (first.line_with("comes too late") or first.line_with("its lease is lost")):
-        await soon(first.changed())
+    await first.comes_to("comes too late", "its lease is lost")
     await meeting.say(f"go.{other}", "in time")
     assert await soon(run) == "in time"
     assert await meeting.left() == []
@@ -101,7 +101,7 @@ async def test_sigterm_drains(workers: Workers, meeting: Meeting, tmp_path: Path
     await worker.says("waits for 1 tasks")
     other = await workers.start("w2")
     (second,) = await meeting.heard("begun.a")
-    assert (int(first), int(second)) == (worker.process.pid, other.process.pid)
+    assert (int(first), int(second)) == (worker.pid, other.pid)
     await meeting.say("go.a", count=2)
     await soon(run)
     assert await worker.ended() == 0
@@ -177,7 +177,7 @@ async def test_poison(workers: Workers, meeting: Meeting):
     await meeting.heard("kills", 4)
     await meeting.say("go.a", count=50)
     await soon(run)
-    assert sum(worker.process.returncode is not None for worker in workers.all) == 2
+    assert sum(worker.has_ended for worker in workers.all) == 2
     assert {f"n{number}" for number in range(3)} <= run.results.keys()
     assert await meeting.said("kills") == 0
     (failure,) = [event.error for event in failures if isinstance(event, TaskFailed)]
@@ -256,14 +256,12 @@ async def test_keys(key: str | None, workers: Workers):
 async def test_a_run_that_another_process_has(workers: Workers, meeting: Meeting, tmp_path: Path):
     """Who resumes a run that is being driven is refused at once, and told by whom and what to do."""
     await workers.start()
-    driver = await Process.start("-c", DRIVER, str(tmp_path))
+    driver = Process("-c", DRIVER, str(tmp_path))
     workers.all.append(driver)
     await meeting.heard("begun.a")
     with workflow("driven") as wf:
         parallel(meets("a", task_id="a"), meets("b", task_id="b"))
-    with pytest.raises(
-        RunLockedError, match=f"pid {driver.process.pid} .*wait until it has ended, or stop it"
-    ) as caught:
+    with pytest.raises(RunLockedError, match=f"pid {driver.pid} .*wait until it has ended, or stop it") as caught:
         await wf.resume("driven", checkpoint_dir=tmp_path)
     assert caught.value.seconds_left is None  # the lock ends with the process
 
@@ -294,7 +292,7 @@ asyncio.run(drive(sys.argv[1], resumes=len(sys.argv) > 2))
 async def test_the_driver_is_killed(workers: Workers, meeting: Meeting, tmp_path: Path):
     """A run that another process resumes takes over what workers have finished meanwhile, and ends as it would have."""
     await workers.start()
-    driver = await Process.start("-c", DRIVER, str(tmp_path))
+    driver = Process("-c", DRIVER, str(tmp_path))
     workers.all.append(driver)
     await meeting.heard("begun.a")
     await meeting.heard("begun.b")
@@ -302,7 +300,7 @@ async def test_the_driver_is_killed(workers: Workers, meeting: Meeting, tmp_path
     await meeting.say("go.a", "first")  # it ends while nobody drives the run
     while await meeting.waiting() > 1:  # noqa: ASYNC110  # it is in Redis
         await asyncio.sleep(0.01)
-    again = await Process.start("-c", DRIVER, str(tmp_path), "again")
+    again = Process("-c", DRIVER, str(tmp_path), "again")
     workers.all.append(again)
     await meeting.heard("begun.b")
     await meeting.heard("cancelled.b")
@@ -344,7 +342,7 @@ async def hold_up(server: RedisServer, strike: Any, monkeypatch: pytest.MonkeyPa
             assert await soon(run) == 9
             assert await meeting.said("begun.a") == 0
         finally:
-            await workers.aclose()
+            workers.close()
             await meeting.client.aclose()
 
 

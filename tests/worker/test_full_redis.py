@@ -16,7 +16,8 @@ from graflow_async.errors import StoreUnavailableError
 from graflow_async.executors.redis import RedisExecutor
 from graflow_async.worker_errors import QueueFullError
 from tests.aids.redis_server import RedisServer
-from tests.worker.aids import Meeting, Workers, soon, started
+from tests.aids.workers import Workers
+from tests.worker.aids import Meeting, soon, started
 from tests.worker.tasks import hear_now, measured, say_now, square
 
 SIZE = 20_000  # bytes
@@ -50,7 +51,7 @@ async def test_a_full_redis_holds_tasks_back(small: RedisServer, caplog: pytest.
         assert caplog.text.count("Redis has no memory left") == 1
         assert await place.left() == []
     finally:
-        await workers.aclose()
+        workers.close()
         await place.client.aclose()
 
 
@@ -86,7 +87,7 @@ async def test_an_outage_while_nothing_is_under_way(meeting: Meeting, redis_url:
             await meeting.say("go.local")
             assert await soon(run) == 25
         finally:
-            await workers.aclose()
+            workers.close()
 
 
 async def test_looking_for_workers_is_as_patient_as_it_is_told(small: RedisServer):

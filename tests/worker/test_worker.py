@@ -23,8 +23,9 @@ from graflow_async import (
     workflow,
 )
 from graflow_async.executors.redis import RedisExecutor
+from tests.aids.workers import Workers
 from tests.worker import tasks
-from tests.worker.aids import Meeting, Workers, soon, started
+from tests.worker.aids import Meeting, soon, started
 from tests.worker.tasks import (
     dies_in_its_process,
     maps,
@@ -64,7 +65,7 @@ async def test_beside_local_tasks(workers: Workers, meeting: Meeting):
         first >> there >> also_there >> last
     here, one, two, again = await soon(wf.run())
     assert here == again == os.getpid()
-    assert one == two == workers.all[0].process.pid
+    assert one == two == workers.all[0].pid
     assert await meeting.left() == []
 
 
@@ -119,7 +120,7 @@ async def test_groups(workers: Workers):
             return {ctx.results[f"p{number}"] for number in range(4)}
 
         group >> last
-    assert await soon(wf.run()) <= {worker.process.pid for worker in workers.all}
+    assert await soon(wf.run()) <= {worker.pid for worker in workers.all}
 
 
 async def test_parents_give_their_place_to_children(workers: Workers):
@@ -165,7 +166,7 @@ async def test_plain_functions_in_processes(workers: Workers):
             return await ctx.call(pid), await ctx.call(pid_with_context), await ctx.call(pid_async)
 
     apart, in_thread, on_loop = await soon(wf.run(queue_backend="redis"))
-    assert in_thread == on_loop == worker.process.pid != apart
+    assert in_thread == on_loop == worker.pid != apart
 
 
 async def test_only_tasks_of_allowed_modules(workers: Workers):
@@ -375,6 +376,6 @@ async def test_a_group_that_stays(workers: Workers):
         parallel(inner, where(task_id="z"), calls)
     run = await started(wf, queue_backend="redis")
     await soon(run)
-    here, there = os.getpid(), worker.process.pid
+    here, there = os.getpid(), worker.pid
     assert [run.results[name] for name in "xyz"] == [here, here, there]
     assert run.results["calls"] == ({"p": here, "q": here}, there)

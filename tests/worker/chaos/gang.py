@@ -6,11 +6,11 @@ import asyncio
 import os
 import random
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import IO
 
+from tests.aids.warm import Program
 from tests.worker.chaos.bodies import ENV
 from tests.worker.chaos.ledger import Strike
 
@@ -30,13 +30,13 @@ class Gang:
         self.faults: list[str] = []
         self.lease = lease
         self._command = (
-            *(sys.executable, "-m", "graflow_async.worker", "--redis-url", url, "--log-level", "warning"),
+            *("-m", "graflow_async.worker", "--redis-url", url, "--log-level", "warning"),
             *("--concurrency", str(concurrency), "--lease", str(lease)),
         )
         self._env = {**os.environ, "PYTHONPATH": str(ROOT), ENV: ledger}
         self._path = log
         self._log: IO[bytes] = log.open("wb")
-        self._members: dict[int, asyncio.subprocess.Process] = {}
+        self._members: dict[int, Program] = {}
         self._stopped: set[int] = set()
         self._news = asyncio.Event()  # somebody has come, or goes on
         self._places: list[asyncio.Task[None]] = []
@@ -51,19 +51,14 @@ class Gang:
     async def _fill(self, number: int) -> None:
         """Keep one place filled."""
         while not self._is_closing:
-            process = await asyncio.create_subprocess_exec(
-                *(*self._command, "--worker-id", f"w{number}"),
-                env=self._env,
-                cwd=ROOT,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=self._log,
-            )
+            words = (*self._command, "--worker-id", f"w{number}")
+            log = self._log.fileno()
+            process = Program(words, cwd=ROOT, env=self._env, stdout=log, stderr=log)
             self._members[number] = process
             self._news.set()
             if self._is_closing:
                 process.kill()
-            code = await process.wait()
+            code = await process.ended()
             del self._members[number]
             if self._is_closing:
                 return
@@ -72,7 +67,7 @@ class Gang:
                 return
             self.strikes.append(Strike("death", 0.0, pid=process.pid))
 
-    async def _chosen(self, chance: random.Random) -> asyncio.subprocess.Process:
+    async def _chosen(self, chance: random.Random) -> Program:
         """Choose one that runs, as soon as there is one."""
         while True:
             self._news.clear()
@@ -84,8 +79,8 @@ class Gang:
     async def kill(self, chance: random.Random) -> None:
         """Kill one as a power cut would."""
         process = await self._chosen(chance)
-        os.kill(process.pid, signal.SIGKILL)  # `process.kill` may reap it by itself, and its exit code is lost then
-        await process.wait()
+        process.kill()
+        await process.ended()
 
     async def stop(self, chance: random.Random) -> None:
         """Stop one, and let it go on after others have taken its tasks."""

@@ -18,7 +18,7 @@ import redis.asyncio
 from graflow_async._redis.jobs import JobQueue
 from graflow_async.recovery import replay
 from tests.aids.redis_server import RedisServer
-from tests.worker.aids import Process
+from tests.aids.workers import Process
 from tests.worker.chaos.bodies import ENV, KEY
 from tests.worker.chaos.driving import keeper, many
 from tests.worker.chaos.gang import Gang
@@ -57,7 +57,7 @@ class Stage:
         self.folder, self.server, self.other, self.gang = folder, server, other, gang
         self.client: Any = redis.asyncio.from_url(other.url)
 
-    async def driver(self, about: Any, run: str, place: str, first: int = 0, *, resumes: bool) -> Process:
+    def driver(self, about: Any, run: str, place: str, first: int = 0, *, resumes: bool) -> Process:
         """Start a driver."""
         order = {
             **{name: getattr(about, name) for name in ("tasks", "window", "lease", "moment")},
@@ -69,7 +69,7 @@ class Stage:
             "answer": str(self.answer(run)),
         }
         command = ("-m", "tests.worker.chaos.driving", json.dumps(order))
-        return await Process.start(*command, **{ENV: self.other.url})
+        return Process(*command, **{ENV: self.other.url})
 
     def answer(self, run: str) -> Path:
         """Give the file with the value of a run."""
@@ -109,7 +109,7 @@ async def _succeed(about: Succession, stage: Stage) -> Report:
     absences: list[tuple[float, float]] = []
     zombies: list[Process] = []
     for number in range(about.deaths):
-        driver = await stage.driver(about, RUN, place, resumes=number > 0)
+        driver = stage.driver(about, RUN, place, resumes=number > 0)
         came = asyncio.create_task(_came(driver, time.monotonic(), strikes))
         await driver.says("begins")
         is_stopped = about.place == "redis" and number % 3 == 2
@@ -119,7 +119,7 @@ async def _succeed(about: Succession, stage: Stage) -> Report:
             await _reach(stage.client, about.tasks * 2 * (number + 1) // (about.deaths + 2))
         else:
             await asyncio.sleep(chance.uniform(0.0, 3 * about.lease))  # at any moment of its coming
-        if is_stopped and driver.process.returncode is None:
+        if is_stopped and not driver.has_ended:
             driver.signal(signal.SIGSTOP)
             zombies.append(driver)
         else:
@@ -128,10 +128,9 @@ async def _succeed(about: Succession, stage: Stage) -> Report:
         died = time.monotonic()
         await asyncio.sleep(chance.choice([0.0, chance.uniform(0.0, 2 * about.lease)]))
         absences.append((died, time.monotonic()))
-    last = await stage.driver(about, RUN, place, resumes=about.deaths > 0)
+    last = stage.driver(about, RUN, place, resumes=about.deaths > 0)
     came = asyncio.create_task(_came(last, time.monotonic(), strikes))
-    code = await asyncio.wait_for(last.process.wait(), about.within)
-    await last.ended()
+    code = await last.ended(about.within)
     await came
     undead = [await _wake(zombie) for zombie in zombies]
     seconds = time.monotonic() - begun
@@ -175,8 +174,7 @@ async def _wake(zombie: Process) -> str:
 
 async def _came(driver: Process, begun: float, strikes: list[Strike]) -> None:
     """Note when a driver may have taken the run over: bodies that run then are cancelled, and run again."""
-    while not (driver.line_with("first") or driver.lines[-1:] == [""]):
-        await driver.changed()
+    await driver.comes_to("first", within=600.0)
     strikes.append(Strike("takeover", begun, time.monotonic()))
 
 
@@ -239,15 +237,11 @@ async def side_by_side(about: Pair) -> Report:
 async def _side_by_side(about: Pair, stage: Stage) -> Report:
     chance, begun = random.Random(about.seed), time.monotonic()
     runs = {"one": range(about.tasks), "two": range(about.tasks, 2 * about.tasks)}
-    drivers = [
-        await stage.driver(about, run, stage.place(about), items.start, resumes=False) for run, items in runs.items()
-    ]
+    drivers = [stage.driver(about, run, stage.place(about), items.start, resumes=False) for run, items in runs.items()]
     for number in range(about.kills):
         await _reach(stage.client, 4 * about.tasks * (number + 1) // (about.kills + 2))
         await stage.gang.kill(chance)
-    codes = [await asyncio.wait_for(driver.process.wait(), about.within) for driver in drivers]
-    for driver in drivers:
-        await driver.ended()
+    codes = [await driver.ended(about.within) for driver in drivers]
     seconds = time.monotonic() - begun
     found = await bodies(stage.client)
     again, baseless = again_and_baseless(found, stage.gang.strikes)
