@@ -26,10 +26,11 @@ async def main(directory: Path) -> None:
             print(f"{when}: {prompt.render(text='hello')} (version {prompt.version})")
 
         show("loaded beforehand")
+        await manager.aclose()  # wait for the thread that the last call has sent to the disk
 
         file.write_text(SECOND, encoding="utf-8")
         show("changed, from memory")
-        await manager.aclose()  # wait for the thread that the last call has sent to the disk
+        await manager.aclose()
         show("when a thread has looked")
         print("an earlier version:", manager.get_text_prompt("reply", version=1).render(text="hello"))
 
