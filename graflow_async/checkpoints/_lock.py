@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from .._holders import holder_of, this_process
 from ..errors import RunLockedError
 from ._disk import Disk
 
@@ -20,7 +20,6 @@ _held: dict[tuple[int, int], int] = {}
 _guard = threading.Lock()
 # Somebody who only looks holds a shared lock for an instant; whoever is in earnest looks again that often.
 _TRIES = 100
-_MOST_TEXT = 300
 
 
 class RunLock:
@@ -64,14 +63,14 @@ def take(disk: Disk, path: Path, run_id: str) -> RunLock:
             key = (status.st_dev, status.st_ino)
             if key in _held or not _lock(disk, fd):
                 raise RunLockedError(  # noqa: TRY301  # the descriptor is closed below
-                    f"run {run_id!r} is in use by {_holder(fd)}; wait until it has ended, or stop it there"
+                    f"run {run_id!r} is in use by {holder_of(fd)}; wait until it has ended, or stop it there"
                 )
             # Whoever deletes a run holds its lock: the file that was opened may be gone by the time it is locked.
             now = path.lstat()
             if (now.st_dev, now.st_ino) != key:
                 raise FileNotFoundError(path)  # noqa: TRY301
             disk.truncate(fd, 0)
-            disk.write(fd, f"pid {os.getpid()} on {socket.gethostname()}\n".encode())
+            disk.write(fd, this_process())
         except BaseException:
             disk.close(fd)
             raise
@@ -102,11 +101,6 @@ def _lock(disk: Disk, fd: int) -> bool:
             return False
         disk.unlock(fd)
     return False
-
-
-def _holder(fd: int) -> str:
-    """Read who took the lock, as far as that was written down."""
-    return os.pread(fd, _MOST_TEXT, 0).decode("utf-8", "replace").strip() or "another process"
 
 
 def _forget() -> None:

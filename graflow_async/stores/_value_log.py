@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import socket
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from .._holders import holder_of, this_process
 from ..codec import Keyring
 from ..errors import CheckpointError, NotSerializableError, SecurityError, StoreError
 from ..frames import MAX_PAYLOAD, Encoder, read_preamble, scan
@@ -275,13 +275,12 @@ def _take_lock(path: Path) -> int:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(fd, 300, 0).decode("utf-8", "replace").strip() or "another process"
             raise StoreError(
-                f"the store {path} is in use by {holder}; one process at a time can have it: close it there, or use a "
-                "store that processes can share"
+                f"the store {path} is in use by {holder_of(fd)}; one process at a time can have it: close it there, "
+                "or use a store that processes can share"
             ) from None
         os.ftruncate(fd, 0)
-        put(fd, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        put(fd, this_process(), 0)
     except BaseException:
         os.close(fd)
         raise

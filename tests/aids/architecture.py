@@ -34,7 +34,10 @@ class Layer(NamedTuple):
 
 
 LAYERS = (
-    Layer("leftwards", ("_version", "_lazy", "_unread", "errors", "feedback_errors", "worker_errors", "redis_errors")),
+    Layer(
+        "leftwards",
+        ("_version", "_holders", "_lazy", "_unread", "errors", "feedback_errors", "worker_errors", "redis_errors"),
+    ),
     Layer(
         "free",
         (
