@@ -60,12 +60,13 @@ def serve(orders: socket.socket) -> dict[str, Any] | None:
 def report() -> None:
     """Tell of all programs that have ended."""
     while REPORTS:
-        child, status = os.waitpid(-1, os.WNOHANG)
-        if not child:
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
             return
-        place = REPORTS.pop(child)
-        tell(place, os.waitstatus_to_exitcode(status))
+        place = REPORTS.pop(ended.si_pid)
+        tell(place, ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status)
         os.close(place)
+        os.waitpid(ended.si_pid, 0)  # last: until here nobody else can have its number
 
 
 def tell(place: int, number: int) -> None:
