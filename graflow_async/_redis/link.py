@@ -12,6 +12,7 @@ from redis import exceptions as faults
 from redis.exceptions import NoScriptError
 
 from .client import ANSWER_WITHIN, connect, look_elsewhere, passes
+from .refusals import more_telling
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
@@ -121,7 +122,7 @@ class Link:
         return await self.until_answered(send)
 
     async def until_answered(self, send: Callable[[Redis], Awaitable[T]], patience: float | None = None) -> T:
-        """Send something, again and again while Redis does not answer; in the end the last error counts.
+        """Send something, again and again while Redis does not answer; in the end the last error that tells why counts.
 
         Args:
             send: given the client; it must be safe to be done twice, as an answer may get lost on its way.
@@ -134,6 +135,7 @@ class Link:
         now = asyncio.get_running_loop().time
         patience = self.patience if patience is None else patience
         begun, deadline, wait = now(), float("inf"), _FIRST_WAIT
+        told: Exception | None = None
         while True:
             client, gate = self.client(), self._gate
             await self._take_turn(gate, begun, patience)
@@ -143,8 +145,11 @@ class Link:
                     answer = await send(client)
             except (faults.RedisError, OSError) as error:
                 pause = wait * random.uniform(0.5, 1.0)  # noqa: S311  # so that many do not come back at once
-                if not passes(error) or now() + pause >= deadline:
+                told = more_telling(error, told)
+                if not passes(error):
                     raise
+                if now() + pause >= deadline:
+                    raise told from told.__cause__
                 await look_elsewhere(client, error)
             else:
                 self._answered = now()

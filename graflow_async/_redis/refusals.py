@@ -68,8 +68,15 @@ def ours(error: BaseException, what: str) -> GraflowError:
     if advice is not None:
         return RedisAccessError(f"{what}: {advice}")
     if passes(error):
-        return StoreUnavailableError(f"{what}: Redis does not answer ({type(error).__name__}: {error})")
+        why = f"{type(error).__name__}: {error}" if str(error) else "nothing came in time"
+        return StoreUnavailableError(f"{what}: Redis does not answer ({why})")
     return StoreError(f"{what}: Redis refused ({type(error).__name__}: {error})")
+
+
+def more_telling(error: Exception, before: Exception | None) -> Exception:
+    """Give the error to raise when patience ends: that the time was up says less than what went wrong before."""
+    is_mute = any(isinstance(each, (TimeoutError, faults.TimeoutError)) for each in (error, error.__cause__))
+    return before if is_mute and before is not None else error
 
 
 def is_of_cluster(error: BaseException) -> bool:

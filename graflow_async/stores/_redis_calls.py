@@ -8,6 +8,7 @@ import secrets
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._redis import client as clients
+from .._redis.refusals import more_telling
 from .._redis.scripts import script
 from ..errors import StoreError, StoreUnavailableError
 
@@ -113,6 +114,7 @@ class Calls:
         """
         loop = asyncio.get_running_loop()
         begun, delay, is_again = loop.time(), _FIRST_DELAY, False
+        told: Exception | None = None
         while True:
             await self._slots.acquire()
             # In a task of its own: cancelled while it sends, the client may swallow that; while it waits, it breaks the
@@ -124,8 +126,9 @@ class Calls:
                     return await self._answer(command, begun)
             except StoreUnavailableError as error:
                 wait = delay * random.uniform(0.5, 1.0)  # noqa: S311  # spreads clients, keeps no secret
+                told = more_telling(error, told)
                 if loop.time() + wait > self._give_up_at(begun):
-                    raise
+                    raise told from told.__cause__
                 if error.__cause__ is not None:
                     await clients.look_elsewhere(self.client, error.__cause__)
             is_again = True

@@ -75,7 +75,7 @@ async def test_a_server_that_wants_a_certificate(server: Server):
     """It closes the connection, as one that dies would: that is waited for, and the error says what else it may be."""
     async with Way(server.port, speaking(asks=True)) as way:
         url = f"rediss://127.0.0.1:{way.port}/0?ssl_ca_certs={CA}"
-        async with RedisStore(url, patience=0.1) as store:
+        async with RedisStore(url, patience=2.0) as store:
             with pytest.raises(StoreUnavailableError, match="ssl_certfile=PATH"):
                 await store.get("k")
 
