@@ -90,6 +90,7 @@ class Link:
         self.memory: Memory | None = None
         self._new_desk = new_desk
         self._desk: Asking | None = None
+        self._making = threading.Lock()
         self.sleeping: dict[int, int] = {}
         self._channels: dict[tuple[int, str], Channel] = {}
         self._namespaces: dict[int, str] = {}
@@ -110,9 +111,11 @@ class Link:
 
     @property
     def desk(self) -> Asking:
-        """What asks people, made when somebody asks first."""
+        """What asks people, made when somebody asks first, be it a thread: there is one, which hears the answers."""
         if self._desk is None:
-            self._desk = self._new_desk()
+            with self._making:
+                if self._desk is None:
+                    self._desk = self._new_desk()
         return self._desk
 
     def check(self, definition: Definition) -> None:

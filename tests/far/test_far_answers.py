@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from graflow_async import (
     Workflow,
     parallel,
 )
+from graflow_async._runtime import desk
 from graflow_async.broker import Change
 from tests.aids.loopback import Loopback
 from tests.far.parts import event, far
@@ -136,6 +138,28 @@ async def test_answering_there_as_here(way: str) -> None:
         "AlreadyAnsweredError",
     ]
     assert here.open == there.open == 0
+
+
+async def test_threads_that_ask_first_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run asks at one place, whoever is the first: who asked at a second one would never hear of an answer."""
+    made: list[Any] = []
+    make: Any = desk.Desk.__init__
+
+    def make_slowly(self: Any, *args: Any) -> None:
+        made.append(self)
+        threading.Event().wait(0.05)
+        make(self, *args)
+
+    monkeypatch.setattr(desk.Desk, "__init__", make_slowly)
+    both = threading.Barrier(2)
+
+    def looks(ctx: Any) -> Any:
+        both.wait(60)
+        return ctx.feedback_broker
+
+    found = await Workflow("w", parallel(*(Task(name, looks, inject_context=True) for name in "ab"))).run()
+    assert found["a"] is found["b"]
+    assert len(made) == 1
 
 
 @WAYS
