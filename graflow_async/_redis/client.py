@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -73,6 +74,7 @@ def connect(url: str | None = None, **options: Any) -> Redis:
         "socket_timeout": ANSWER_WITHIN,
         "socket_connect_timeout": CONNECT_WITHIN,
         "redis_connect_func": _greet,
+        **_self_description(),
         **_usual(place),
         **options,
     }
@@ -83,7 +85,11 @@ def connect(url: str | None = None, **options: Any) -> Redis:
             client: Redis = _sentinel.primary(sentinels, **settings)
         else:
             client = Redis.from_url(place, **settings)  # pyright: ignore[reportUnknownMemberType]  # its keywords
-        _check_options(client.connection_pool)
+        pools: list[Any] = [client.connection_pool]
+        if sentinels is not None:
+            pools += [each.connection_pool for each in pools[0].sentinel_manager.sentinels]
+        for pool in pools:
+            _check_options(pool)
     return client
 
 
@@ -104,6 +110,13 @@ def connect_blocking(url: str, limit: float) -> redis.Redis:
         if sentinels is not None:
             return _sentinel.blocking_primary(sentinels, **settings)  # type: ignore[no-any-return]
         return redis.Redis.from_url(url, **settings)  # pyright: ignore[reportUnknownMemberType]  # its keywords
+
+
+@cache
+def _self_description() -> dict[str, Any]:
+    """Give what redis-py tells servers of itself; else it looks its version up among files at each connection."""
+    made_by = getattr(redis, "DriverInfo", None)
+    return {} if made_by is None else {"driver_info": made_by(lib_version=redis.__version__)}
 
 
 def _usual(place: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ..errors import ConfigError
 from ..worker_errors import QueueFullError
 from .client import ANSWER_WITHIN, connect, look_elsewhere, our_errors, passes, url_of
 from .names import queue_prefix
+from .outage import Outage
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class Calls:
         self.stream = self.prefix + "s"
         self.keep = keep_for
         self.troubled_at: float | None = None
+        self._outage = Outage(self.url)
 
     async def run(
         self, name: str, args: Sequence[Any], what: str, patience: float | None = PATIENCE, *, again: bool = False
@@ -146,8 +148,26 @@ class Calls:
 
         return await self.patiently(once, what, patience)
 
-    async def patiently(self, once: Callable[[int], Any], what: str, patience: float | None) -> Any:
+    async def send(
+        self, commands: Sequence[tuple[Any, ...]], what: str, patience: float | None = PATIENCE
+    ) -> list[Any]:
+        """Send commands in one go until Redis has answered; they may be sent twice, all of them.
+
+        Raises:
+            QueueFullError: there is no memory left for it.
+            StoreUnavailableError: no answer within `patience` seconds.
+            StoreError: Redis refused.
+        """
+
+        async def once(_: int) -> list[Any]:
+            return await self._wire.send(*commands)
+
+        return cast("list[Any]", await self.patiently(once, what, patience))
+
+    async def patiently(self, once: Callable[[int], Any], what: str, patience: float | None, quiet: float = 0.0) -> Any:
         """Call `once` until Redis answers; it is told how often it has failed.
+
+        Redis was asked to say nothing for up to `quiet` seconds: these do not count.
 
         Raises:
             QueueFullError: there is no memory left for it.
@@ -155,36 +175,38 @@ class Calls:
             StoreError: Redis refused.
         """
         loop = asyncio.get_running_loop()
-        begun_at = loop.time()
+        due_at = loop.time() + quiet
         failures = 0
         while True:
             try:
                 async with asyncio.timeout(ANSWER_WITHIN):
-                    return await once(failures)
-            except faults.ResponseError as error:
+                    answer = await once(failures)
+            except (faults.RedisError, OSError) as error:
+                due_at = min(due_at, loop.time())
+                text = str(error) if isinstance(error, faults.ResponseError) else ""
                 # Redis 6 puts words of its own in front of what went wrong inside a script.
-                text = str(error)
                 if isinstance(error, faults.OutOfMemoryError) or "OOM command" in text:
                     raise QueueFullError(f"{what}: Redis has no memory left ({error})") from error
                 if "NOGROUP" in text and await self._make_group():
                     failures += 1
                     continue
-                failures = await self._next_try(error, what, failures, begun_at, patience)
-            except (faults.RedisError, OSError) as error:
-                failures = await self._next_try(error, what, failures, begun_at, patience)
+                failures = await self._next_try(error, what, failures, due_at, patience)
+            else:
+                if self._outage.is_on:
+                    self._outage.over(loop.time())
+                return answer
 
-    async def _next_try(
-        self, error: Exception, what: str, failures: int, begun_at: float, patience: float | None
-    ) -> int:
-        """Wait a little, or give up."""
+    async def _next_try(self, error: Exception, what: str, failures: int, due_at: float, patience: float | None) -> int:
+        """Wait a little, or give up if the answer is overdue for longer than `patience`."""
         now = asyncio.get_running_loop().time()
         pause = pause_after(failures + 1)
         is_passing = passes(error) or "NOGROUP" in str(error)
         if is_passing:
             self.troubled_at = now
+            self._outage.met(error, now)
             await self._wire.part()  # what is wrong with one connection is wrong with all that were made before
             await look_elsewhere(self.client, error)
-        if not is_passing or (patience is not None and now + pause - begun_at > patience):
+        if not is_passing or (patience is not None and now + pause - due_at > patience):
             with our_errors(what):
                 raise error
         await asyncio.sleep(pause)
@@ -219,7 +241,7 @@ class Calls:
         async def once(failures: int) -> Any:
             return (await self._wire.send(words))[0] if repeats or not failures else None
 
-        return rows_of(await self.patiently(once, what, patience))
+        return rows_of(await self.patiently(once, what, patience, min(seconds, LONGEST_BLOCK)))
 
     async def read_and_run(
         self, command: Sequence[Any], seconds: float, name: str, args: Sequence[Any], what: str, patience: float | None
@@ -245,9 +267,9 @@ class Calls:
             except faults.NoScriptError:
                 return None
 
-        return await self.patiently(once, what, patience)
+        return await self.patiently(once, what, patience, min(seconds, LONGEST_BLOCK))
 
-    async def check(self, *, any_eviction_policy: bool) -> list[str]:
+    async def check(self, *, any_eviction_policy: bool, patience: float | None = None) -> list[str]:
         """See whether this Redis can be relied on; `JobQueue.check` says how."""
         what = "checking Redis"
         told: list[str] = []
@@ -258,7 +280,7 @@ class Calls:
             except faults.NoPermissionError:
                 return None
 
-        found = await self.patiently(ask, what, PATIENCE)
+        found = await self.patiently(ask, what, PATIENCE if patience is None else patience)
         if found is None:
             return [NOT_TOLD]
         version = str(found.get("redis_version", "0"))

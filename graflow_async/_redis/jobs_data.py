@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 State: TypeAlias = Literal["queued", "running", "suspect", "done", "failed", "dead", "cancelled", "missing"]
 """Where a job stands; `suspect` was taken from a dead worker, `missing` means that Redis knows no such job."""
@@ -73,8 +73,10 @@ class Claim:
 
     __slots__ = ("crashes", "entry", "fence", "flags", "job", "nonce", "payload", "ref", "run", "said", "solo", "tries")
 
-    def __init__(self, entry: bytes, ref: bytes, payload: bytes, nonce: bytes, found: list[Any]) -> None:
-        """Make it from an entry of the stream and what the script answered: fence, tries, crashes, solo, flags."""
+    def __init__(
+        self, entry: bytes, ref: bytes, payload: bytes, nonce: bytes, found: tuple[int, ...], flags: bytes
+    ) -> None:
+        """Make it from an entry of the stream and what the script answered: `found` is fence, tries, crashes, solo."""
         self.entry = entry
         self.ref = ref
         run, _, job = ref.partition(b":")
@@ -82,11 +84,9 @@ class Claim:
         self.job = job.decode("utf-8", "surrogatepass")
         self.payload = payload
         self.nonce = nonce
-        self.fence = int(found[0])
-        self.tries = int(found[1])
-        self.crashes = int(found[2])
-        self.solo = bool(int(found[3]))
-        self.flags: bytes = found[4] or b""
+        self.fence, self.tries, self.crashes = found[:3]
+        self.solo = found[3] > 0
+        self.flags = flags
         self.said = 0
 
     def __repr__(self) -> str:

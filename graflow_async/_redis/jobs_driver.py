@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ..errors import RunLockedError
@@ -50,7 +52,7 @@ class Driver:
         self._told = 0
         self._sending: set[str] = set()
         # Ended jobs by the batch that told their end: Redis forgets them when the batch has been acknowledged.
-        self._heard: deque[tuple[str, str]] = deque()
+        self._heard: deque[tuple[str, list[str]]] = deque()
         self._ended: list[str] = []
 
     async def own(self) -> int:
@@ -114,8 +116,9 @@ class Driver:
         answers: list[State | None] = []
         for batch in batches(jobs, lambda job: len(job.payload)):
             words: list[Any] = [self.run, self.epoch]
-            for job in batch:
-                words += (_utf8(job.id), job.payload, job.flags)
+            for flags, alike in groupby(batch, itemgetter(2)):
+                given = [part for job in alike for part in (_utf8(job.id), job.payload)]
+                words += (len(given) // 2, flags, *given)
             names = [job.id for job in batch]
             self._sending.update(names)
             try:
@@ -150,7 +153,8 @@ class Driver:
             rows = await self._calls.read(command, left, "reading events of jobs", self._patience)
             if rows:
                 events = _opened(rows)
-                self._heard.extend((event.id, event.job) for event in events if event.kind in FORGETTABLE)
+                for batch, told in groupby(events, itemgetter(0)):
+                    self._heard.append((batch, [event.job for event in told if event.kind in FORGETTABLE]))
                 return events
             if until is not None and loop.time() >= until:
                 return []
@@ -185,7 +189,7 @@ class Driver:
         """
         limit = _number(upto)
         while self._heard and _number(self._heard[0][0]) <= limit:
-            self._ended.append(self._heard.popleft()[1])
+            self._ended += self._heard.popleft()[1]
         # A doubtful `enqueue` may be sent once more; what is not known any more then would run once more.
         ended = [job for job in self._ended if job not in self._sending]
         self._ended = [job for job in self._ended if job in self._sending]
@@ -279,21 +283,18 @@ class Driver:
 def _opened(rows: Sequence[tuple[bytes, list[Any]]]) -> list[Event]:
     """Take the batches apart: each field is the head of an event, its value what goes with it."""
     events: list[Event] = []
+    front = b""
+    told: tuple[Any, ...] | None = None
     for number, fields in rows:
         batch = number.decode()
         for at in range(0, len(fields), 2):
-            kind, fence, tries, crashes, worker, job = fields[at].split(b" ", 5)
-            event = Event(
-                batch,
-                KINDS[kind],
-                _text(job),
-                int(fence),
-                int(tries),
-                int(crashes),
-                worker.decode(),
-                fields[at + 1],
-            )
-            events.append(event)
+            head = fields[at]
+            if told is None or not head.startswith(front):  # jobs that were begun together have it in common
+                letter, *numbers, worker, job = head.split(b" ", 5)
+                front = head[: len(head) - len(job)]
+                told = (KINDS[letter], *map(int, numbers), worker.decode())
+            kind, fence, tries, crashes, name = told
+            events.append(Event(batch, kind, _text(head[len(front) :]), fence, tries, crashes, name, fields[at + 1]))
     return events
 
 

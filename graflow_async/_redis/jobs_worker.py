@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from ..errors import ConfigError
@@ -169,8 +170,11 @@ class Worker:
         self._doubtful = None
         self._plan_reclaim(left)
         claims: list[Claim] = []
-        for entry, ref, payload, *found in rows:
-            claim = Claim(entry, ref, read.get(entry) or payload, nonce, found)
+        about, found = b"", (0, 0, 0, 0)
+        for entry, ref, payload, told, flags in rows:
+            if told != about:
+                about, found = told, tuple(map(int, told.split()))
+            claim = Claim(entry, ref, read.get(entry) or payload, nonce, found, flags)
             self.held[ref, claim.fence] = claim
             claims.append(claim)
         return claims
@@ -223,8 +227,9 @@ class Worker:
         self.ending.update(claim for claim, _, _ in reports)
         for batch in batches(reports, lambda report: len(report[2])):
             words: list[Any] = [self.id]
-            for claim, kind, data in batch:
-                words += (claim.ref, claim.fence, claim.nonce, LETTERS[kind], data)
+            for (fence, nonce, kind), alike in groupby(batch, _alike):
+                given = [part for claim, _, data in alike for part in (claim.ref, data)]
+                words += (len(given) // 2, fence, nonce, LETTERS[kind], *given)
             answer = await self._run("finish", words, "reporting jobs")
             fates += self._ended([claim for claim, _, _ in batch], answer)
         return fates
@@ -324,6 +329,12 @@ class Worker:
 
     async def _run(self, script: str, words: Sequence[Any], what: str, *, again: bool = False) -> Any:
         return await self.calls.run(script, words, what, self._patience, again=again)
+
+
+def _alike(report: tuple[Claim, Any, bytes]) -> tuple[int, bytes, Any]:
+    """Give what the reports of jobs that were begun together have in common."""
+    claim, kind, _ = report
+    return claim.fence, claim.nonce, kind
 
 
 def _nonce() -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
+from asyncio import sleep
 from contextvars import copy_context
 from functools import partial
 from types import CoroutineType
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 _caching = lazily("graflow_async._runtime.caching")
 _ports = lazily("graflow_async._runtime.ports")  # for its types
 _recorded = lazily("graflow_async._runtime.recorded")
+
+
+AWAY_AT_ONCE = 32  # bodies that are begun elsewhere between two turns of the loop, in which they are sent off
 
 
 class Bodies(InThreads):
@@ -73,6 +77,7 @@ class Bodies(InThreads):
         self.new_face = new_face
         self._job_for = job_for
         self._call_back = self._called_back
+        self._begun_away = 0
 
     def begin(self, lane: Lane, instance: Instance) -> Awaitable[None] | None:
         """Run a body as far as it goes without suspending.
@@ -143,11 +148,12 @@ class Bodies(InThreads):
         place = self._place_of(instance, definition)
         start = getattr(self._executors.get(place), "start", None)
         if (start is not None or place == "thread") and (given := self._given(instance)) is not None:
-            if start is not None:
-                self._begin_away(instance, start, given)
-            else:
+            if start is None:
                 self._begin_in_thread(instance, given)
-            return None
+                return None
+            self._begin_away(instance, start, given)
+            self._begun_away += 1
+            return sleep(0) if self._begun_away % AWAY_AT_ONCE == 0 else None
         return self._finish(lane, instance, self._elsewhere(lane, instance, definition))
 
     def _place_of(self, instance: Instance, definition: Definition) -> str:

@@ -82,6 +82,7 @@ class AwaySeat(Seat):
 
     def __call__(self, value: Any, error: BaseException | None) -> None:
         """Take the value of the body, or its exception."""
+        self.started = None  # the two know each other: let go, so that both are freed at once
         self._ended(self, value, error)
 
     def cancel(self) -> None:

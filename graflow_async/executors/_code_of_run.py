@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, cast
+from itertools import chain
 
 from .._redis.jobs_calls import Calls
 from .._redis.payloads import Payloads
@@ -33,8 +33,8 @@ class CodeOfRun:
         """Send what `writer` has in its code, a list that grows."""
         self.epoch = 0
         self._calls = calls
-        self._client: Any = calls.client
         self._key = code_key(calls, run)
+        self._lasting = ("EXPIRE", self._key, calls.keep)
         self._payloads = payloads
         self._code = writer.code
         self._stages = writer.stages
@@ -67,11 +67,8 @@ class CodeOfRun:
             first, last = self._sent, min(len(self._code), self._sent + AT_ONCE)
             pieces = {field(self.epoch, n): self._payloads.seal(self._code[n]) for n in range(first, last)}
 
-            async def once(_: int, pieces: dict[str, bytes] = pieces) -> None:
-                await self._client.hset(self._key, mapping=pieces)
-                await self._client.expire(self._key, self._calls.keep)
-
-            await self._calls.patiently(once, "sending code", self._patience)
+            words = ("HSET", self._key, *chain.from_iterable(pieces.items()))
+            await self._calls.send((words, self._lasting), "sending code", self._patience)
             self._sent = last
 
     async def keep(self) -> None:
@@ -80,11 +77,8 @@ class CodeOfRun:
         Raises:
             StoreUnavailableError: Redis does not answer.
         """
-
-        async def once(_: int) -> Any:
-            return await self._client.expire(self._key, self._calls.keep)
-
-        if not cast("bool", await self._calls.patiently(once, "keeping code", self._patience)):
+        (is_there,) = await self._calls.send((self._lasting,), "keeping code", self._patience)
+        if not is_there:
             self._sent = 0
 
     async def remove(self) -> None:
@@ -93,8 +87,4 @@ class CodeOfRun:
         Raises:
             StoreUnavailableError: Redis does not answer.
         """
-
-        async def once(_: int) -> Any:
-            return await self._client.delete(self._key)
-
-        await self._calls.patiently(once, "removing code", self._patience)
+        await self._calls.send((("DEL", self._key),), "removing code", self._patience)

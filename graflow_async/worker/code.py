@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._redis.jobs import Claim
 from .._redis.jobs_calls import Calls
@@ -48,7 +48,6 @@ class Code:
         """Fetch through `calls`; with `allowed` only tasks of these modules are read."""
         self._allowed = allowed
         self._calls = calls
-        self._client: Any = calls.client
         self._patience = patience
         self._readers: OrderedDict[tuple[str, int], OrderReader] = OrderedDict()
         self._fetching: dict[tuple[str, int], asyncio.Lock] = {}
@@ -89,12 +88,8 @@ class Code:
             StoreUnavailableError: Redis does not answer.
         """
         numbers = range(first, order.needed)
-        names = [field(order.epoch, number) for number in numbers]
-
-        async def once(_: int) -> list[bytes | None]:
-            return await self._client.hmget(code_key(self._calls, order.run), names)
-
-        records = await self._calls.patiently(once, f"fetching the code of run {order.run}", self._patience)
+        words = ("HMGET", code_key(self._calls, order.run), *(field(order.epoch, number) for number in numbers))
+        (records,) = await self._calls.send((words,), f"fetching the code of run {order.run}", self._patience)
         return list(_unsealed(order, records, payloads))
 
 

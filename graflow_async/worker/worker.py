@@ -23,6 +23,7 @@ from .code import Code, Written, written_in
 from .faces import cannot, new_face
 from .health import HealthyHeart
 from .held import Held
+from .holdings import Holdings
 from .post import Post
 from .slots import Slots
 from .solo import ChildDiedError, SoloBody
@@ -75,7 +76,7 @@ class Worker:
             processes: in how many child processes plain functions run that take no context; 0 to run all in threads.
             lease: seconds without a sign of life after which others take its jobs over.
             grace: seconds that bodies may run on after `stop`.
-            patience: seconds that Redis may not answer before the worker gives up; None for ever.
+            patience: seconds that Redis may not answer before the worker gives up; None for ever, ten at the start.
             health_file: a file that is touched three times a lease, after Redis has confirmed that the worker lives.
             secret_keys: what jobs are signed with; None for GRAFLOW_SECRET_KEY.
             allowed_modules: only tasks that stand in these modules, or inside these packages, are run, and none that
@@ -104,12 +105,12 @@ class Worker:
         self._apart = ProcessExecutor(processes) if processes else None
         self._host: FarHost
         self._grace = grace
+        self._patience = patience
         self._health_file = health_file
-        self._held: dict[tuple[str, str, int], Held] = {}
+        self._held = Holdings()
         self._payloads: dict[str, Payloads] = {}
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
-        self._idle = asyncio.Event()
         self._failure: Exception | None = None
 
     def stop(self) -> None:
@@ -152,7 +153,7 @@ class Worker:
     async def _come(self) -> None:
         """Join the queue, if its Redis can be relied on."""
         try:
-            for line in await self._queue.check():
+            for line in await self._queue.check(patience=self._patience):
                 logger.info("redis: %s", line)
             await self._worker.join()
         except BaseException:
@@ -185,8 +186,9 @@ class Worker:
             await self._slots.wait()
             for claim in await self._worker.take(self._slots.free):
                 held = Held(claim, self._payloads_for(claim.run), self._slots)
-                self._held[claim.run, claim.job, claim.fence] = held
+                self._held.add(held)
                 self._begin(held)
+            await asyncio.sleep(0)  # bodies that end at once leave their slots before the next look at them
 
     def _begin(self, held: Held) -> None:
         """Begin to run what was claimed: at once, if nothing has to be waited for before."""
@@ -290,13 +292,10 @@ class Worker:
 
     def _ended(self, held: Held, outcome: bytes, crash: str | None = None) -> None:
         """Tell how a body has ended, or of what its process has died, if that is for us to tell."""
-        claim = held.claim
-        if self._held.pop((claim.run, claim.job, claim.fence), None) is None:
+        if not self._held.let_go(held):
             return
         held.seat.leave()
         self.done += 1
-        if not self._held:
-            self._idle.set()
         if held.fate == "release":
             self._post.give_back(held)
         elif held.fate == "report" and crash is not None:
@@ -320,7 +319,7 @@ class Worker:
                 self._deliver(delivery)
 
     def _deliver(self, delivery: Delivery) -> None:
-        held = self._held.get((delivery.run, delivery.job, delivery.fence))
+        held = self._held.find(delivery)
         if held is None:
             return
         if delivery.kind == "cancel":
@@ -337,11 +336,11 @@ class Worker:
     def _hear(self, news: News) -> None:
         """Take what the heartbeat found."""
         for claim in news.cancelled:
-            held = self._held.get((claim.run, claim.job, claim.fence))
+            held = self._held.find(claim)
             if held is not None:
                 held.cancel()
         for claim in news.lost:
-            held = self._held.get((claim.run, claim.job, claim.fence))
+            held = self._held.find(claim)
             if held is not None:
                 logger.warning("%r: its lease is lost, and it is stopped", held)
                 held.cancel("release" if news.is_fenced else "drop")
@@ -355,14 +354,14 @@ class Worker:
         loop = asyncio.get_running_loop()
         if self._held:
             logger.info("worker %s waits for %d tasks", self.worker_id, len(self._held))
-            await self._until_idle(self._grace, self._forced)
-        left = list(self._held.values())
+            await self._held.gone(self._grace, self._forced)
+        left = self._held.all()
         for held in left:
             held.cancel("release")
         if left:
             logger.warning("worker %s hands %d tasks back", self.worker_id, len(left))
-            await self._until_idle(A_MOMENT if self._forced.is_set() else CANCEL_GRACE)
-        for held in list(self._held.values()):  # in a thread, or deaf: the process ends soon
+            await self._held.gone(A_MOMENT if self._forced.is_set() else CANCEL_GRACE)
+        for held in self._held.all():  # in a thread, or deaf: the process ends soon
             self.has_left_behind = True
             self._post.give_back(held)
             held.fate = "drop"
@@ -372,17 +371,6 @@ class Worker:
                 await self._post.flushed()
         except TimeoutError:
             logger.warning("worker %s could not tell everything", self.worker_id)
-
-    async def _until_idle(self, seconds: float, *others: asyncio.Event) -> None:
-        """Wait until no body runs or another thing happens, but not longer than so many seconds."""
-        self._idle.clear()
-        if not self._held:
-            return
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._idle, *others)]
-        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
 
     async def _leave(self) -> None:
         """Leave the queue, and give everything back."""

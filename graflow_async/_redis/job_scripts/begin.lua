@@ -1,8 +1,22 @@
--- worker, nonce, lease ms, how many to read, entry... -> {ms until a lease ends, {claim...}}
+-- worker, nonce, lease ms, how many to read, entry... -> {ms until a lease ends, {claim...}}; a claim is its entry, run
+-- and job, payload, 'fence tries crashes alone' and flags.
 -- Begins entries that the worker has read, then reads and begins more. With AGAIN it looks first through all that was
 -- handed to the worker: what the same nonce has begun is answered again, what was read and not begun is begun.
 local me, nonce, lease, count = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local claims = {}
+
+local front
+local first_about = THIS_MICRO .. ' 1 0 0'
+
+-- Begins what was never begun before, as nearly every job: not more is known of it than this.
+local function begin_first(entry, ref, payload, flags)
+  local map = flags and '\135' or '\134'
+  if not front then
+    front = '\161s\167running\161f' .. text(THIS_MICRO) .. '\161n' .. text(nonce) .. '\161o' .. text(me) .. '\161t\1\161e'
+  end
+  keep_change(changed, ref, map .. front .. text(entry) .. (flags and '\161x' .. text(flags) or ''))
+  claims[#claims + 1] = {entry, ref, payload, first_about, flags or ''}
+end
 
 local function begin(entry, ref, payload, job)
   if not job or job.e ~= entry or ENDED[job.s] then
@@ -11,12 +25,15 @@ local function begin(entry, ref, payload, job)
   elseif job.s == 'running' then
     if job.o ~= me then give_to_owner(job) end
     if job.o ~= me or job.n ~= nonce then return end
+  elseif not (job.f or job.t or job.c or job.k) then
+    return begin_first(entry, ref, payload, job.x)
   else
     job.s, job.f, job.n, job.o, job.t = 'running', next_fence(job.f), nonce, me, (job.t or 0) + 1
     job.d, job.r, job.l = nil, nil, (job.c or 0) >= 2 or nil
     save(ref, job)
   end
-  claims[#claims + 1] = {entry, ref, payload, job.f, job.t, job.c or 0, job.l and 1 or 0, job.x or ''}
+  local about = job.f .. ' ' .. job.t .. ' ' .. (job.c or 0) .. (job.l and ' 1' or ' 0')
+  claims[#claims + 1] = {entry, ref, payload, about, job.x or ''}
 end
 
 may_write_when_full()

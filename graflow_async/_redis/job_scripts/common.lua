@@ -33,15 +33,19 @@ local function next_fence(fence)
 end
 
 local run_of, name_of = {}, {}
+local last_run, last_front = '', ':'
 
+-- Gives the run and the name of a job; most of a call's jobs are of one run.
 local function halves(ref)
   local run = run_of[ref]
   if run then return run, name_of[ref] end
-  local colon = find(ref, ':', 1, true)
-  local name
-  run, name = cut(ref, 1, colon - 1), cut(ref, colon + 1)
-  run_of[ref], name_of[ref] = run, name
-  return run, name
+  if cut(ref, 1, #last_front) ~= last_front then
+    last_run = cut(ref, 1, find(ref, ':', 1, true) - 1)
+    last_front = last_run .. ':'
+  end
+  local name = cut(ref, #last_front + 1)
+  run_of[ref], name_of[ref] = last_run, name
+  return last_run, name
 end
 
 -- Calls for parts of a list, so that none has more arguments than the stack holds.
@@ -97,12 +101,33 @@ end
 
 local function save(ref, job) keep_change(changed, ref, packed(job)) end
 
+-- A text as part of a packed map: what stands in front of it depends on its length alone. A map that is put together
+-- from parts which many jobs share costs a third of one that is packed.
+local text_front = {}
+
+local function text(value)
+  local size = #value
+  local front = text_front[size]
+  if not front then
+    front = size < 32 and string.char(160 + size) or cut(packed(value), 1, -size - 1)
+    text_front[size] = front
+  end
+  return front .. value
+end
+
 local function remove(ref) keep_change(removed, ref) end
 
--- Of a job that has ended only what tells a repeated report from one that comes too late.
+-- Of a job that has ended only what tells a repeated report from one that comes too late; jobs that were begun together
+-- and have ended alike keep the same.
+local end_of = {}
+
 local function save_end(ref, job, state)
+  if end_of.s ~= state or end_of.f ~= job.f or end_of.n ~= job.n then
+    end_of = {s = state, f = job.f, n = job.n}
+    end_of.packed = packed(end_of)
+  end
   job.s = state
-  keep_change(changed, ref, packed({s = state, f = job.f, n = job.n}))
+  keep_change(changed, ref, end_of.packed)
 end
 
 -- News go out as one entry per stream: a head, then its data, for each.
@@ -119,6 +144,8 @@ local function news_of(stream)
   return fields
 end
 
+local head_of, head = {}, ''
+
 local function tell_driver(ref, kind, job, worker, data)
   local run, name = halves(ref)
   local fields = news_for[run]
@@ -126,9 +153,13 @@ local function tell_driver(ref, kind, job, worker, data)
     fields = news_of(P .. 'ev:' .. run)
     news_for[run] = fields
   end
+  local is_alike = head_of.f == job.f and head_of.t == job.t and head_of.c == job.c and head_of.kind == kind
+  if not is_alike or head_of.worker ~= worker then
+    head_of = {f = job.f, t = job.t, c = job.c, kind = kind, worker = worker}
+    head = kind .. ' ' .. job.f .. ' ' .. job.t .. ' ' .. (job.c or 0) .. ' ' .. worker .. ' '
+  end
   local count = #fields
-  fields[count + 1] = kind .. ' ' .. job.f .. ' ' .. job.t .. ' ' .. (job.c or 0) .. ' ' .. worker .. ' ' .. name
-  fields[count + 2] = data
+  fields[count + 1], fields[count + 2] = head .. name, data
 end
 
 local function tell_worker(worker, kind, fence, ref, data)

@@ -1,22 +1,36 @@
--- run, epoch, (job, payload, flags)... -> for each '' if it is new, else its state; a full memory refuses it whole.
+-- run, epoch, (how many, flags, (job, payload)...)... -> for each '' if it is new, else its state; jobs whose flags are
+-- the same come together. A full memory refuses it whole.
 local run = ARGV[3]
 if deposed(run, ARGV[4]) then return 'DEPOSED' end
-local names = {}
-for i = 5, #ARGV, 3 do names[#names + 1] = ARGV[i] end
+local names, payloads, flags_of = {}, {}, {}
+local at = 5
+while at < #ARGV do
+  local last, flags = at + 2 * tonumber(ARGV[at]), ARGV[at + 1]
+  for i = at + 2, last, 2 do
+    local count = #names + 1
+    names[count], payloads[count], flags_of[count] = ARGV[i], ARGV[i + 1], flags
+  end
+  at = last + 2
+end
 local known = load_run(run, names, names, {})
 if redis.call('EXISTS', S) == 0 then redis.call('XGROUP', 'CREATE', S, G, '0', 'MKSTREAM') end
 local answers, new, front = {}, {}, run .. ':'
+local count, flags, map, rest = 0, nil, '', ''
 for i = 1, #names do
-  local name, at = names[i], 3 * i + 2
+  local name = names[i]
   local job = known[name]
   if job then
     answers[i] = job.s
   else
-    local flags = ARGV[at + 2] ~= '' and ARGV[at + 2] or nil
-    job = {s = 'queued', e = redis.call('XADD', S, '*', 'j', front .. name, 'p', ARGV[at + 1]), x = flags}
-    known[name] = job
-    local count = #new
-    new[count + 1], new[count + 2] = name, packed(job)
+    if flags_of[i] ~= flags then
+      flags = flags_of[i]
+      map, rest = flags ~= '' and '\131' or '\130', flags ~= '' and '\161x' .. text(flags) or ''
+      map = map .. '\161s\166queued\161e'
+    end
+    local entry = redis.call('XADD', S, '*', 'j', front .. name, 'p', payloads[i])
+    known[name] = {s = 'queued'}
+    new[count + 1], new[count + 2] = name, map .. text(entry) .. rest
+    count = count + 2
     answers[i] = ''
   end
 end
