@@ -77,14 +77,14 @@ class JobQueue:
         self.dead = DeadLetters(self.calls)
         self._roll = Roll(self.calls)
 
-    async def check(self, *, any_eviction_policy: bool = False) -> list[str]:
+    async def check(self, *, any_eviction_policy: bool = False, patience: float | None = None) -> list[str]:
         """See whether this Redis can be relied on, and give what an operator should know, one sentence each.
 
         Raises:
             ConfigError: it is older than 6.2, or may throw keys away when memory runs out.
-            StoreUnavailableError: it does not answer.
+            StoreUnavailableError: it has not answered for `patience` seconds, ten if that is None.
         """
-        return await self.calls.check(any_eviction_policy=any_eviction_policy)
+        return await self.calls.check(any_eviction_policy=any_eviction_policy, patience=patience)
 
     def driver(self, run_id: str, *, lease: float = LEASE, patience: float | None = PATIENCE) -> Driver:
         """Give the side of the process that awaits a run.

@@ -30,7 +30,7 @@ class DeadLetters:
         Raises:
             StoreUnavailableError: Redis does not answer.
         """
-        letters = await self._range(letter_id, letter_id, 1)
+        letters = await self._range(letter_id, letter_id, 1) if _is_id(letter_id) else []
         return letters[0] if letters else None
 
     async def retry(self, letter_id: str) -> State:
@@ -53,6 +53,8 @@ class DeadLetters:
         Raises:
             StoreUnavailableError: Redis does not answer.
         """
+        if not _is_id(letter_id):
+            return False
 
         async def once(_: int) -> Any:
             return await self._calls.client.xdel(self._key, letter_id)
@@ -65,6 +67,12 @@ class DeadLetters:
 
         rows = await self._calls.patiently(once, "reading dead letters", PATIENCE)
         return [_letter(number.decode(), fields) for number, fields in rows]
+
+
+def _is_id(text: str) -> bool:
+    """Say whether a text could be an id; Redis refuses others, and takes some of them for a whole range."""
+    parts = text.split("-")
+    return len(parts) == 2 and all(part.isascii() and part.isdecimal() and int(part) < 2**64 for part in parts)
 
 
 def _letter(number: str, fields: dict[bytes, bytes]) -> DeadLetter:

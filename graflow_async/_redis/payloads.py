@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from .. import codec
 from ..codec.keys import ENV_NAME
-from ..errors import UnsignedPayloadError
+from ..errors import NotSerializableError, UnsignedPayloadError
 from .client import is_local
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+
+LARGEST = (512 << 20) - (1 << 16)  # bytes; Redis closes the connection of who sends more at once, each time anew
 
 
 class Payloads:
@@ -31,7 +34,7 @@ class Payloads:
         """Pickle a value, and sign it; `what` names it in an error, with `check` it is loaded again at once.
 
         Raises:
-            NotSerializableError: it cannot be pickled.
+            NotSerializableError: it cannot be pickled, or is too large.
         """
         return self.seal(codec.dumps(value, what, check=check))
 
@@ -45,7 +48,16 @@ class Payloads:
         return codec.loads(self.unseal(data))
 
     def seal(self, payload: bytes) -> bytes:
-        """Sign bytes."""
+        """Sign bytes.
+
+        Raises:
+            NotSerializableError: they are more than Redis takes.
+        """
+        if len(payload) > LARGEST:
+            raise NotSerializableError(
+                f"{len(payload)} bytes for {self.purpose!r} are more than the {LARGEST} that Redis takes at once; keep "
+                "large data elsewhere and pass a reference to it"
+            )
         return payload if self._keyring is None else codec.seal(payload, self.purpose, self._keyring)
 
     def unseal(self, data: bytes) -> bytes:

@@ -26,6 +26,10 @@ _NO_RIGHT = re.compile(r"\bNOPERM\b|no permissions to|user executing the script 
 _IN_CLUSTER = re.compile(r"\b(MOVED|ASK|CROSSSLOT)\b|not allowed in cluster mode")
 _OF_CLUSTERS = (faults.AskError, faults.ClusterCrossSlotError)
 _WAYS_BREAK = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+# What a server that ends, or is in trouble itself, says of TLS, and what we say when it ends while we do.
+_TLS_BREAKS = ("TLSV1_ALERT_INTERNAL_ERROR", "TLSV1_ALERT_USER_CANCELLED", "APPLICATION_DATA_AFTER_CLOSE_NOTIFY")
+# What a server says that has got none, or one that it does not like.
+_ABOUT_OURS = re.compile(r"_ALERT_(.*CERTIFICATE|UNKNOWN_CA)")
 RIGHTS = (
     "~graflow:* resetchannels &graflow:* &graflow:{*}:kv:c +@read +@write +@pubsub +@connection +eval +evalsha "
     "+script|load +select +time +wait -@dangerous +info"
@@ -102,6 +106,11 @@ def advice_on(error: BaseException) -> str | None:
             f"the certificate of Redis is not accepted ({fault.verify_message}); name the file of its CA with "
             "rediss://...?ssl_ca_certs=PATH, and connect to a host name that stands in the certificate"
         )
+    if fault is not None and _ABOUT_OURS.search(str(fault.reason)) is not None:
+        return (
+            f"the server does not accept our certificate ({fault.reason}); the URL names one of a "
+            "CA that it knows: rediss://...?ssl_certfile=PATH&ssl_keyfile=PATH"
+        )
     if fault is not None:
         return (
             f"TLS with Redis fails ({fault.reason or fault}); rediss:// needs a port that speaks TLS, and where the "
@@ -125,7 +134,7 @@ def _advice_on_names(text: str) -> str:
 def _tls_fault(error: BaseException) -> ssl.SSLError | None:
     """Find what is wrong with TLS itself, not with the way: the client puts errors of its own around it."""
     for each in _chain(error):
-        if isinstance(each, ssl.SSLError) and not isinstance(each, _WAYS_BREAK):
+        if isinstance(each, ssl.SSLError) and not isinstance(each, _WAYS_BREAK) and each.reason not in _TLS_BREAKS:
             return each
     return None
 

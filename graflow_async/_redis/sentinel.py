@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from .refusals import NoWayInError
+from .refusals import NoWayInError, advice_on
 from .urls import SentinelPlace
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def _for_sentinels(place: SentinelPlace, about: dict[str, Any], retry: Any) -> d
         "socket_timeout": SENTINEL_WITHIN,
         "socket_connect_timeout": SENTINEL_WITHIN,
         "retry": retry,
+        "redis_connect_func": about.get("redis_connect_func"),
     }
 
 
@@ -78,9 +79,10 @@ class _Sentinels(waiting.Sentinel):
         """Give host and port of the primary."""
         try:
             return await cast("Any", super()).discover_master(service_name)
-        except waiting.MasterNotFoundError:
-            _refuse_hopeless(service_name, [await _tried(each, service_name) for each in self.sentinels])
-            raise
+        except (waiting.MasterNotFoundError, faults.NoPermissionError):
+            answers = {_place(each): await _tried(each, service_name) for each in self.sentinels}
+            _refuse_hopeless(service_name, list(answers.values()))
+            raise waiting.MasterNotFoundError(_told(service_name, answers)) from None
         finally:
             for sentinel in self.sentinels:
                 await sentinel.connection_pool.disconnect(inuse_connections=False)
@@ -108,11 +110,24 @@ async def _tried(sentinel: Any, name: str) -> bool | Exception:
         return error
 
 
+def _place(sentinel: Any) -> str:
+    """Give host and port of a Sentinel."""
+    settings = sentinel.connection_pool.connection_kwargs
+    return f"{settings['host']}:{settings['port']}"
+
+
+def _told(name: str, answers: dict[str, bool | Exception]) -> str:
+    """Say what each Sentinel has answered; the client would show everything that it knows of its connections."""
+    words = {True: "sees it down", False: "does not know it"}
+    said = (f"{place} {words[answer] if isinstance(answer, bool) else answer}" for place, answer in answers.items())
+    return f"no Sentinel names a primary for {name!r}: {'; '.join(said)}"
+
+
 def _refuse_hopeless(name: str, answers: list[bool | Exception]) -> None:
     """Raise if waiting for Sentinels that gave these answers would not help.
 
     Raises:
-        NoWayInError: they do not let us in, or none that answers knows the name.
+        NoWayInError: they do not let us in, TLS with them fails, or none that answers knows the name.
     """
     for answer in answers:
         if isinstance(answer, (faults.AuthenticationError, faults.NoPermissionError)):
@@ -120,7 +135,13 @@ def _refuse_hopeless(name: str, answers: list[bool | Exception]) -> None:
                 f"a Sentinel does not accept us ({answer}); the name and password that stand before the @ are for "
                 "Redis, those for Sentinels are ?sentinel_username=NAME&sentinel_password=PASSWORD"
             )
-    if False in answers and True not in answers:
+    if True in answers:
+        return
+    for answer in answers:
+        advice = advice_on(answer) if isinstance(answer, Exception) else None
+        if advice is not None:
+            raise NoWayInError(f"with a Sentinel, {advice}")
+    if False in answers:
         raise NoWayInError(
             f"no Sentinel that answers knows a primary called {name!r}; its name stands after the hosts: "
             "redis+sentinel://host:port,host:port/NAME/db"

@@ -21,6 +21,7 @@ from ..broker import Broker, Change
 from ..feedback import FeedbackRecord, FeedbackRequest, FeedbackState
 from ..feedback_errors import AlreadyAnsweredError, DuplicateRequestError, UnknownRequestError
 from ..protocols import Clock
+from .complaints import Complaints
 from .errands import Errands
 from .letters import Letters
 from .ports import Memory
@@ -73,6 +74,7 @@ class Desk:
         self._errands = Errands(self._new_task, self._watched)
         self._watching: asyncio.Task[None] | None = None
         self._is_watching = asyncio.Event()
+        self._complaints = Complaints(scheduler.state.run_id)
         self._letters = Letters(broker, memory, self._take_record)
         self._calls: set[asyncio.Task[None]] = set()
         scheduler.perform_with({Publish: self._publish, Expire: self._expire, Reply: self._reply})
@@ -255,7 +257,7 @@ class Desk:
             if not future.done():
                 future.set_exception(error)
         if not waiting:
-            logger.error("run %s: %r could not be asked", self._state.run_id, question.about.request_id, exc_info=error)
+            self._complaints.tell(f"{question.about.request_id!r} could not be asked", error, logging.ERROR)
 
     async def _settle(self, question: Question, state: FeedbackState, reason: str | None) -> None:
         """Expire or cancel a question at the broker; if somebody was faster, that counts."""
@@ -267,9 +269,8 @@ class Desk:
                 record = await self.broker.get(question.id)
         except UnknownRequestError:
             pass  # the broker has lost it, or never had it
-        except Exception as error:  # of the backend: the timer's end must not be lost
-            name = question.about.request_id
-            logger.warning("run %s: %r could not be %s", self._state.run_id, name, state, exc_info=error)
+        except Exception as error:  # noqa: BLE001  # of the backend: the timer's end must not be lost
+            self._complaints.tell(f"{question.about.request_id!r} could not be {state}", error)
         if self._state.asked.get(question.id) is not question or self._scheduler.done.done():
             return  # it has ended meanwhile, and may be asked again by now
         if record is not None:
@@ -296,14 +297,13 @@ class Desk:
                 async with self.broker.watch(self._state.run_id) as changes:
                     await self._look_at_everything()
                     self._is_watching.set()
+                    self._complaints.over()
                     pause = FIRST_PAUSE
                     async for change in changes:
                         self._take(change)
-            except Exception as error:  # of the backend
+            except Exception as error:  # noqa: BLE001  # of the backend
                 self._is_watching.set()  # whoever asks is to hear of it from the broker itself
-                logger.warning(
-                    "run %s: the broker cannot be watched; again in %s s", self._state.run_id, pause, exc_info=error
-                )
+                self._complaints.tell("the broker cannot be watched, which is tried again", error)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 

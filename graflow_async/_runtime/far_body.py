@@ -338,7 +338,9 @@ class FarBody:
         wishes = None if face is None else face.wishes
         if self._host.is_plain and wishes is None and not self._has_talked:
             with suppress(Exception):  # what plain pickle does not take needs more ado
-                return PLAIN + pickle.dumps(value, 5)
+                plain = pickle.dumps(value, 5)
+                if len(plain) <= Talk.largest:
+                    return PLAIN + plain
         try:
             row = None if wishes is None else self.talk.encoder.wishes(wishes)
             return self._last("returned", (value, row), f"the result of task {self.instance.id!r}")

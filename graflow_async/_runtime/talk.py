@@ -82,7 +82,10 @@ class Talk:
 
     Attributes:
         executors: where the body is, names of those that the run has.
+        largest: bytes that a message may have; Redis takes little more.
     """
+
+    largest = 500 << 20
 
     def __init__(
         self,
@@ -141,9 +144,14 @@ class Talk:
         """Make a message; `what` names its content in an error.
 
         Raises:
-            NotSerializableError: something in it cannot be pickled.
+            NotSerializableError: something in it cannot be pickled, or it is too large.
         """
         body = self._dumps(args, what)
+        if len(body) > self.largest:
+            raise NotSerializableError(
+                f"{what} takes {len(body)} bytes, and {self.largest} can be sent at once; keep large data elsewhere "
+                "and pass a reference to it"
+            )
         front = self._front  # what the content speaks of for the first time
         if front:
             front = list(front)

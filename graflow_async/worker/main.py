@@ -89,7 +89,8 @@ def _parser(program: str) -> argparse.ArgumentParser:
         epilog=f"Example: {program} --redis-url redis://localhost:6379/0 --concurrency 20",
     )
     add = parser.add_argument
-    add("--worker-id", default=env("GRAFLOW_WORKER_ID"), metavar="NAME", help="unique among workers (host and process)")
+    name = env("GRAFLOW_WORKER_ID") or env("WORKER_ID")
+    add("--worker-id", default=name, metavar="NAME", help="unique among workers (host and process)")
     add("--redis-url", default=env("GRAFLOW_REDIS_URL"), metavar="URL", help="redis[s]://, redis+sentinel://, unix://")
     add("--redis-host", default=env("REDIS_HOST"), metavar="NAME", help="instead of a URL")
     add("--redis-port", default=env("REDIS_PORT", "6379"), metavar="N", help="with --redis-host")
@@ -102,13 +103,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         metavar="N",
         help="tasks at once (100)",
     )
-    add(
-        "--threads",
-        type=int,
-        default=env("GRAFLOW_THREADS") or 40,
-        metavar="N",
-        help="plain functions at once (40)",
-    )
+    add("--threads", type=int, default=env("GRAFLOW_THREADS") or 40, metavar="N", help="plain functions at once (40)")
     add(
         "--processes",
         type=int,
@@ -116,6 +111,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         metavar="N",
         help="run plain functions that take no context in N child processes instead of threads (0)",
     )
+    add("--poll-interval", help=argparse.SUPPRESS)  # command lines of Graflow have it; nothing polls here
     _add_patience(add)
     add("--health-file", metavar="PATH", help="a file to touch three times a lease while Redis confirms that it lives")
     add(
@@ -157,7 +153,7 @@ def _add_patience(add: Callable[..., Any]) -> None:
         "--patience",
         type=float,
         metavar="S",
-        help="seconds that Redis may not answer before the worker ends with code 1 (for ever)",
+        help="seconds that Redis may not answer before the worker ends with code 1 (10 at the start, then for ever)",
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -22,16 +24,24 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 USER, PASSWORD = "graflow", "op3n-sesame"
+# They hold for a hundred years, for `localhost` and 127.0.0.1, and their keys are known to everybody.
+CERTIFICATES = Path(__file__).with_name("certificates")
+CA, OTHER_CA, CLIENT = (CERTIFICATES / f"{name}.pem" for name in ("ca", "other", "client"))
 _MOST = 1 << 16
+_BEGIN_OF_TLS = b"\x16"
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on; the nodes of a cluster use the one that is 10,000 above as well."""
+    """Find a port that nobody listens on; the nodes of a cluster use the one that is 10,000 above as well.
+
+    None of them is one that the system gives to whoever does not ask for a certain port: between now and its use
+    somebody else could get it.
+    """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port < 55_000:
+        port = random.SystemRandom().randrange(11_000, 22_000)
+        with suppress(OSError), socket.socket() as probe, socket.socket() as above:
+            probe.bind(("127.0.0.1", port))
+            above.bind(("127.0.0.1", port + 10_000))
             return port
 
 
@@ -72,14 +82,15 @@ def close_to_strangers(server: Server) -> None:
 
 
 @contextmanager
-def sentinel_of(primary: Server, *options: str) -> Iterator[int]:
-    """Start a Sentinel that alone decides, and give its port."""
+def sentinel_of(primary: int, *options: str) -> Iterator[int]:
+    """Start a Sentinel that alone decides about the primary at a port, and give its own."""
     port, folder = free_port(), Path(tempfile.mkdtemp(prefix="sentinel-"))
     lines = [
         f"port {port}",
         f"dir {folder}",
-        f"sentinel monitor shop 127.0.0.1 {primary.port} 1",
-        "sentinel down-after-milliseconds shop 1000",
+        f"sentinel monitor shop 127.0.0.1 {primary} 1",
+        # It is told when to fail over; a primary that only stands still for a moment is not down.
+        "sentinel down-after-milliseconds shop 60000",
         *options,
     ]
     (folder / "sentinel.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -88,11 +99,67 @@ def sentinel_of(primary: Server, *options: str) -> Iterator[int]:
         [program, str(folder / "sentinel.conf"), "--sentinel"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
+        _await_answer(port, process)
         yield port
     finally:
         process.kill()
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _await_answer(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a server answers, or has ended."""
+    with redis.Redis(port=port) as client:
+        while process.poll() is None:
+            try:
+                client.ping()
+            except redis.AuthenticationError:
+                return
+            except redis.ConnectionError:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(0.005)
+            else:
+                return
+
+
+def speaking(name: str = "server", *, asks: bool = False) -> ssl.SSLContext:
+    """Give what a server needs to speak TLS under a certificate, and perhaps to ask for one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATES / f"{name}.pem")
+    if asks:
+        context.load_verify_locations(CA)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+@contextmanager
+def closed_to_strangers(tls: ssl.SSLContext) -> Iterator[int]:
+    """Listen as a Redis that wants certificates, and give the port: OpenSSL tells who has none, asyncio just closes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_shake_hands, args=(listener, tls))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _for_server(tls: ssl.SSLContext, connection: socket.socket) -> ssl.SSLSocket:
+    return tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+
+
+def _shake_hands(listener: socket.socket, tls: ssl.SSLContext) -> None:
+    with suppress(OSError):
+        while True:
+            connection = listener.accept()[0]
+            connection.settimeout(10)
+            with suppress(OSError), _for_server(tls, connection) as secured:
+                with suppress(ssl.SSLError):
+                    secured.do_handshake()
+                # Closed with something unread a connection is reset, which may overtake what was said.
+                while socket.socket.recv(secured, _MOST):
+                    pass
 
 
 class Way:
@@ -101,11 +168,14 @@ class Way:
     Attributes:
         port: where it listens.
         target: the port that new connections lead to.
+        secure: the port that those lead to which begin with TLS, if the others may stay as they are: a Sentinel names
+            the port that it uses itself, and none here speaks TLS.
         connections: how many were made.
     """
 
-    def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, target: int, tls: ssl.SSLContext | None = None, *, secure: int | None = None) -> None:
         self.target = target
+        self.secure = secure
         self.port = 0
         self.connections = 0
         self._tls = tls
@@ -139,10 +209,13 @@ class Way:
         self._open.add(writer)
         try:
             with suppress(OSError):
-                there = await asyncio.open_connection("127.0.0.1", self.target)
+                first = b"" if self.secure is None else await reader.read(_MOST)
+                port = self.secure if self.secure is not None and first[:1] == _BEGIN_OF_TLS else self.target
+                there = await asyncio.open_connection("127.0.0.1", port)
                 writers.add(there[1])
                 self._open.add(there[1])
-                ways = [asyncio.ensure_future(_pass_on(*way)) for way in ((reader, there[1]), (there[0], writer))]
+                there[1].write(first)
+                ways = [asyncio.ensure_future(pass_on(*way)) for way in ((reader, there[1]), (there[0], writer))]
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
                 for each in writers:
                     each.transport.abort()
@@ -153,7 +226,7 @@ class Way:
                 each.transport.abort()
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with suppress(OSError):
         while data := await reader.read(_MOST):
             writer.write(data)

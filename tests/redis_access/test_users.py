@@ -57,7 +57,7 @@ async def test_the_line_of_the_manual_is_enough(server: Server, monkeypatch: pyt
     """Workers, channels, locks, watches, a journal, a question and the commands need no right that it does not give."""
     url = at(server, USER)
     monkeypatch.setenv("GRAFLOW_REDIS_URL", url)
-    async with deeds.serving(url, "w1", options=("--lease", "1")) as said:
+    async with deeds.serving(url, "w1") as said:
         await deeds.everything(url)
         (doctor,) = await commands(url, COMMANDS[-1])
     assert doctor.returncode == 0, doctor.stdout
@@ -83,6 +83,15 @@ async def test_who_is_not_let_in_is_told_at_once(
         assert words in str(error), door
         assert password not in f"{error}{error!r}{error.__cause__}", door
     assert password not in caplog.text
+
+
+async def test_a_run_that_may_not_ask_says_so_in_one_line(server: Server, caplog: pytest.LogCaptureFixture):
+    """Watching, asking, expiring and taking back are all refused for one reason, which is logged once, in words."""
+    with pytest.raises(RedisAccessError):
+        await deeds.ask(at(server, USER, WRONG))
+    (told,) = [record for record in caplog.records if record.name == "graflow_async.feedback"]
+    assert "does not accept the name and password" in told.getMessage()
+    assert told.exc_info is None
 
 
 async def test_no_name_at_all(server: Server):
