@@ -321,6 +321,8 @@ def _unknown(story: Story, target: Any, graph: Graph) -> str:
     shown = near or known[:MOST_NAMES]
     gone = f"; {story.lost} older instances are forgotten" if story.lost else ""
     hint = f"; near: {', '.join(map(repr, shown))}" if near else f"; known: {', '.join(map(repr, shown)) or 'nothing'}"
+    if not near and len(known) > len(shown):
+        hint += f" and {len(known) - len(shown)} more"
     return f"nothing has run as {target!r}{hint}{gone}"
 
 

@@ -72,7 +72,8 @@ class LoopWatch:
         self._callback: FrameType | None = None
         self._since = 0.0
         self._looks = 0
-        self._place: Block | None = None
+        # The block that was found last, and since when; it is taken out by whoever reports it.
+        self._found: list[tuple[Block, float]] = []
         self._is_told = False
         self._is_logged = False
         self._ping: list[bool] | None = None
@@ -82,13 +83,15 @@ class LoopWatch:
     def close(self) -> None:
         """Stop watching; a block that has not been reported yet is."""
         _watchdog.remove(self)
-        if self._place is not None:
-            self._over(self._place, self._since)
+        self._callback = None
+        self._over(self._found)
 
     def look(self, now: float) -> None:
         """Look at what the loop does; called by the thread of the watchdog."""
-        stack = _stack_of(self._thread) if self._is_late() else []
-        if not stack or not self._is_same(stack):
+        is_late = self._is_late()
+        # Also when it has only just been asked: what does not let the loop answer has held it since then.
+        stack = _stack_of(self._thread) if self._ping is not None else []
+        if not self._is_same(stack) or not is_late or not stack:
             self._since, self._looks, self._is_told, self._is_logged = now, 0, False, False
             return
         self._looks += 1
@@ -105,17 +108,18 @@ class LoopWatch:
 
     def _tell(self, place: Block) -> None:
         """Let the loop report the block as soon as it is over."""
+        found = [(place, self._since)]
         try:
-            self._loop.call_soon_threadsafe(self._over, place, self._since)
+            self._loop.call_soon_threadsafe(self._over, found)
         except RuntimeError:
             logger.debug("the loop is closed: nobody hears that it was held at %s:%s", place.file, place.line)
         else:
-            self._place = place
+            self._found = found
 
-    def _over(self, place: Block, since: float) -> None:
-        """Report a block that has just ended, on the loop."""
-        if self._place is place:
-            self._place = None
+    def _over(self, found: list[tuple[Block, float]]) -> None:
+        """Report a block that has just ended, on the loop; once, though the loop may be quicker than who found it."""
+        while found:
+            place, since = found.pop()
             self._report(place._replace(seconds=monotonic() - since))
 
     def _is_late(self) -> bool:

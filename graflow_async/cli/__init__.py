@@ -32,4 +32,8 @@ def main(arguments: Sequence[str] | None = None, *, program: str = "graflow-asyn
         hint = f'error: the command line needs {_missing}: pip install "graflow-async[cli]"'
         print(hint, file=sys.stderr)
         return 2
-    return call(sys.argv[1:] if arguments is None else arguments, program)
+    try:
+        return call(sys.argv[1:] if arguments is None else arguments, program)
+    except KeyboardInterrupt:  # before the command began, or when it had ended
+        print("error: interrupted", file=sys.stderr)
+        return 130

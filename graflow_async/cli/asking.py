@@ -137,15 +137,17 @@ def _refuse(constant: str) -> Any:
 
 
 def _option(request: FeedbackRequest, word: str) -> str:
-    """Give the option of a number.
+    """Give the option of a number, or the one that is written out; what could be both is a number.
 
     Raises:
-        ValueError: there is no such number.
+        ValueError: there is no such option.
     """
     options = request.options or ()
-    if not (word.isascii() and word.isdecimal() and len(word) < 10 and 1 <= int(word) <= len(options)):
-        raise ValueError(f"answer with a number from 1 to {len(options)}")
-    return options[int(word) - 1]
+    if word.isascii() and word.isdecimal() and len(word) < 10 and 1 <= int(word) <= len(options):
+        return options[int(word) - 1]
+    if word not in options:
+        raise ValueError(f"answer with a number from 1 to {len(options)}, or write the option out")
+    return word
 
 
 def given_answer(

@@ -66,7 +66,7 @@ def guarded(body: Callable[[], int], *, debug: bool) -> int:
 def describe(error: BaseException) -> str:
     """Say in one line what an exception says, and which task raised it."""
     text = str(error)
-    if not isinstance(error, GraflowError):
+    if not isinstance(error, GraflowError) and not _asks_for_extra(error):
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, ParallelGroupError):
         members = [f"{name}: {describe(failure)}" for name, failure in error.failed.items()]
@@ -78,6 +78,11 @@ def describe(error: BaseException) -> str:
     if places:
         text += f" ({places[0].removeprefix('graflow_async: ')})"
     return text
+
+
+def _asks_for_extra(error: BaseException) -> bool:
+    """Say whether it is the library that misses a package, with a sentence that says what to install."""
+    return isinstance(error, ModuleNotFoundError) and "[" in str(error).partition("pip install ")[2]
 
 
 def describe_pause(error: WorkflowPausedError) -> str:

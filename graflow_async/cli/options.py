@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import ConfigError
+from ..keywords import RunOptions
 from ..options import DEFAULT_DIRECTORY
+from ..policy import Rate
 from .completion import run_ids, targets
+from .failures import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Durability(StrEnum):
@@ -45,6 +52,33 @@ def check_group(context: typer.Context) -> None:
             option = parameter.opts[0]
             command = f"{context.info_name} {context.invoked_subcommand}"
             raise _Misplaced(f"{option} stands after the command: {command} ... {option}", context)
+
+
+def bounds(max_concurrency: int | None, timeout: float | None, limits: Sequence[str]) -> RunOptions:
+    """Give the bounds of a run that the command line names; for others the workflow's or the recorded ones count.
+
+    Raises:
+        UsageError: a limit is not written as NAME=N or NAME=N/SECONDS.
+    """
+    found: RunOptions = {}
+    if max_concurrency is not None:
+        found["max_concurrency"] = max_concurrency
+    if timeout is not None:
+        found["timeout"] = timeout
+    if limits:
+        found["limits"] = dict(map(_limit, limits))
+    return found
+
+
+def _limit(word: str) -> tuple[str, int | Rate]:
+    name, _, bound = word.partition("=")
+    count, slash, seconds = bound.partition("/")
+    try:
+        if name:
+            return name, Rate(int(count), float(seconds)) if slash else int(count)
+    except (ValueError, ConfigError):
+        pass
+    raise UsageError(f"--limit takes NAME=N or NAME=N/SECONDS, not {word!r}")
 
 
 Target = Annotated[
@@ -91,6 +125,13 @@ DurabilityOption = Annotated[
         help="What a finished task survives: a kill (process, the default), a power cut (fsync), or nothing yet "
         "(async; exit writes only at the end).",
         show_default=False,
+    ),
+]
+Limit = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=N[/SECONDS]",
+        help="How many tasks that name this limit run at once, or begin in so many seconds; may be repeated.",
     ),
 ]
 MaxConcurrency = Annotated[int | None, typer.Option(metavar="N", help="The most tasks that run at once.")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from ..errors import ConfigError, DefinitionError, GraphChangedError, TaskInterruptedError, UnknownRunError
-from ..events import Event
+from ..events import Event, RunStarted
 from ..keeping import checkpointer_of
 from ..keywords import RunOptions
 from ..manager import CheckpointManager
@@ -22,12 +22,14 @@ from .options import (
     Debug,
     DurabilityOption,
     Json,
+    Limit,
     MaxConcurrency,
     Progress,
     RecordedIn,
     RecordedTarget,
     RunOrPath,
     Timeout,
+    bounds,
 )
 from .outcome import answer, carry_out
 from .output import prints_on_stderr
@@ -64,6 +66,7 @@ def resume(
     checkpoint_dir: RecordedIn = RECORDED_IN,
     allow_changes: AllowChanges = False,
     interrupted: Interrupted = None,
+    limit: Limit = None,
     max_concurrency: MaxConcurrency = None,
     timeout: Timeout = None,
     durability: DurabilityOption = None,
@@ -73,23 +76,29 @@ def resume(
 ) -> int:
     """Go on with a recorded run, or from a checkpoint, and print the run's value.
 
-    What had completed is not run again, what was in flight starts again, and tasks that made the run fail are tried
-    again. A run that has completed gives its recorded value.
+    What had completed is not run again; what was in flight starts again, and so do tasks that had failed.
+
+    A run that has completed gives its recorded value.
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 paused, 130 interrupted by Ctrl-C after a clean cancellation.
     """
 
     def body() -> int:
         wishes = _interrupted(interrupted or ())
-        options = _options(checkpoint_dir, max_concurrency, timeout, durability.value if durability else None)
+        given = bounds(max_concurrency, timeout, limit or ())
+        options = _options(checkpoint_dir, given, durability.value if durability else None)
         with prints_on_stderr() if json else nullcontext():
             workflow = workflow_of(target)
             report: dict[str, Any] = {"status": "running", "run_id": run}
             if workflow is not None:
                 report["workflow"] = workflow.name
-            options["listeners"] = [partial(_note, report)]
-            options["progress"] = progress
-            failure = _go_on(report, run, workflow, options, allow_changes=allow_changes, interrupted=wishes)
+            options["listeners"] = [partial(_note, report), *_own_listeners(workflow)]
+            if progress:
+                options["progress"] = True
+            manager = CheckpointManager(checkpoint_dir)
+            failure = _go_on(manager, report, run, workflow, options, allow_changes=allow_changes, interrupted=wishes)
+            if json and "workflow" not in report:  # a run that has completed begins nothing
+                report["workflow"] = {kept.run_id: kept.workflow for kept in manager.list_runs()}.get(run)
         if failure is not None and "is_under_way" in report:
             tell_how_to_go_on(failure, report["run_id"], checkpoint_dir)
         report.pop("is_under_way", None)
@@ -106,19 +115,13 @@ def workflow_of(target: str | None) -> Workflow | None:
     return None
 
 
-def _options(
-    checkpoint_dir: str, max_concurrency: int | None, timeout: float | None, durability: str | None
-) -> RunOptions:
+def _options(checkpoint_dir: str, given: RunOptions, durability: str | None) -> RunOptions:
     """Put the options together that the command line gives; limits that it does not give stay as they were.
 
     Raises:
         UsageError: one makes no sense.
     """
-    options: RunOptions = {"checkpoint_dir": checkpoint_dir}
-    if max_concurrency is not None:
-        options["max_concurrency"] = max_concurrency
-    if timeout is not None:
-        options["timeout"] = timeout
+    options: RunOptions = {**given, "checkpoint_dir": checkpoint_dir}
     if durability is not None:
         options["durability"] = durability
     try:
@@ -151,13 +154,21 @@ def _interrupted(words: Sequence[str]) -> dict[str, Any] | str | None:
     return found
 
 
+def _own_listeners(workflow: Workflow | None) -> Sequence[Any]:
+    """List the listeners that a workflow brings along."""
+    return (workflow.completed({}).get("listeners") or ()) if workflow is not None else ()
+
+
 def _note(report: dict[str, Any], event: Event) -> None:
-    """Learn the id of the run that goes on: from a checkpoint it may be another one."""
+    """Learn what goes on: from a checkpoint it may be another run, and nobody may have named the workflow."""
     report["run_id"] = event.run_id
     report["is_under_way"] = True
+    if isinstance(event, RunStarted):
+        report["workflow"] = event.workflow
 
 
 def _go_on(
+    manager: CheckpointManager,
     report: dict[str, Any],
     run: str,
     workflow: Workflow | None,
@@ -171,7 +182,6 @@ def _go_on(
     Raises:
         CommandError: the run cannot go on like this; what can be done is said in terms of the command line.
     """
-    manager = CheckpointManager()  # where runs are kept is among the options
 
     async def work() -> Any:
         return await manager.resume(run, workflow, allow_changes=allow_changes, interrupted=interrupted, **options)

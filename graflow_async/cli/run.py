@@ -21,10 +21,12 @@ from .options import (
     Durability,
     DurabilityOption,
     Json,
+    Limit,
     MaxConcurrency,
     Progress,
     Target,
     Timeout,
+    bounds,
 )
 from .outcome import answer, carry_out
 from .output import prints_on_stderr
@@ -68,6 +70,7 @@ def run(
     input: Input = None,
     inputs_json: InputsJson = None,
     start: Start = None,
+    limit: Limit = None,
     max_concurrency: MaxConcurrency = None,
     timeout: Timeout = None,
     checkpoint_dir: CheckpointDir = None,
@@ -85,34 +88,30 @@ def run(
     """
 
     def body() -> int:
-        options = _options(max_concurrency, timeout, checkpoint_dir, run_id, durability)
-        options["progress"] = progress
+        options = _options(checkpoint_dir, run_id, durability)
+        options |= bounds(max_concurrency, timeout, limit or ())
+        if progress:
+            options["progress"] = True
         pairs = read_pairs(input or ())
         document = read_document(inputs_json) if inputs_json is not None else {}
         with prints_on_stderr() if json else nullcontext():
             workflow, options["inputs"] = prepare(load(target), document, pairs)
             report, failure = _execute(workflow, start, options)
-        if failure is not None and checkpoint_dir is not None and not isinstance(failure, _NOT_BEGUN):
-            tell_how_to_go_on(failure, report["run_id"], checkpoint_dir)
+        place = workflow.completed(options).get("checkpoint_dir")
+        if failure is not None and place is not None and not isinstance(failure, _NOT_BEGUN):
+            tell_how_to_go_on(failure, report["run_id"], str(place))
         return answer(report, failure, json=json)
 
     return guarded(body, debug=debug)
 
 
-def _options(
-    max_concurrency: int | None,
-    timeout: float | None,
-    checkpoint_dir: str | None,
-    run_id: str | None,
-    durability: Durability | None,
-) -> RunOptions:
-    """Put the options of the run together.
+def _options(checkpoint_dir: str | None, run_id: str | None, durability: Durability | None) -> RunOptions:
+    """Put together what the run is called and how it is recorded; what is not given is for the workflow to say.
 
     Raises:
         UsageError: one asks for a journal that another one does not give.
     """
-    options: RunOptions = {"max_concurrency": max_concurrency, "timeout": timeout}
-    options["run_id"] = uuid.uuid4().hex if run_id is None else run_id
+    options: RunOptions = {"run_id": uuid.uuid4().hex if run_id is None else run_id}
     if durability is not None and checkpoint_dir is None:
         raise UsageError("--durability says how a run is recorded: it needs --checkpoint-dir")
     if checkpoint_dir is not None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTICE = "cancelling the run; Ctrl-C again leaves at once\n"  # where that takes longer than a moment
 MODULE = '''
 """Workflows for the tests of the command line."""
 

@@ -23,16 +23,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WIDTH = 100
-PATIENCE = 30.0  # seconds without a word, after which a test has failed
+PATIENCE = 60.0  # seconds without a word, after which a test has failed
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 ENDED = re.compile("\x1e([0-9]+) (-?[0-9]+)\x1e")
 # Reads command lines from a pipe and has a process run each; the terminal on stdin is the controlling one, so that its
-# keys become signals, which only the process of the command minds. What commands import later is imported before.
+# keys become signals, which only the process of the command minds. What commands import later is imported before. A
+# machine that stands still must look neither like a Redis that does not answer nor like a run that does not end.
 SERVER = """
 import fcntl, gc, importlib, json, os, signal, sys, termios
 os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-from graflow_async.cli import main
+from graflow_async.cli import doctor_redis, loop, main
+loop._NOTICE_AFTER = doctor_redis.PATIENCE = float(sys.argv[2])
 for name in "_redis.jobs worker.main ui.server draw recorded_story checkpoints.file cli.doctor_redis".split():
     importlib.import_module(f"graflow_async.{name}")
 import typer.rich_utils
@@ -105,7 +107,7 @@ def console_in(folder: Path, environment: dict[str, str]) -> Iterator[Console]:
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, WIDTH, 0, 0))
     reader, writer = os.pipe()
     server = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(reader)],
+        [sys.executable, "-c", SERVER, str(reader), str(PATIENCE)],
         cwd=folder,
         env={**environment, "TERM": "xterm-256color"},
         stdin=slave,
@@ -120,4 +122,4 @@ def console_in(folder: Path, environment: dict[str, str]) -> Iterator[Console]:
     finally:
         os.close(writer)
         os.close(master)
-        server.wait(timeout=60)
+        server.wait(timeout=PATIENCE)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.conftest import NOTICE
 from tests.cli.questions import HOSTILE, IN, MODULE, USER, Desk
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def stopped(child: Program, name: signal.Signals) -> tuple[int, str, str]:
     """Send a signal and give the exit code and what was printed since."""
     child.send_signal(name)
     out, complaints = child.communicate(timeout=60)
-    return child.wait(), out, complaints
+    return child.wait(), out, complaints.removeprefix(NOTICE)
 
 
 def test_a_run_goes_on_with_an_answer_from_elsewhere(desk: Desk) -> None:

@@ -69,13 +69,13 @@ def answered_at_terminal(desk: Desk, *dialogue: tuple[str, str], options: tuple[
         (
             "selection",
             {"options": ("b", "1", "2")},
-            [("2) 1", ""), ("option: ", "0\n"), ("from 1 to 3", ""), ("option: ", "b\n"), ("option: ", "2\n")],
+            [("2) 1", ""), ("option: ", "0\n"), ("from 1 to 3", ""), ("option: ", "c\n"), ("option: ", "2\n")],
             "1",
         ),
         (
             "multi_selection",
             {"options": ("a", "b", "c")},
-            [("none): ", "1 1\n"), ("twice", ""), ("none): ", "4\n"), ("from 1 to 3", ""), ("none): ", "3, 1\n")],
+            [("none): ", "1 1\n"), ("twice", ""), ("none): ", "4\n"), ("from 1 to 3", ""), ("none): ", "c, 1\n")],
             ["c", "a"],
         ),
         ("multi_selection", {"options": ("a", "b")}, [("none): ", "\n")], []),

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
+
+from graflow_async.cli import main
+from graflow_async.cli.app import call, make_app
+from graflow_async.cli.failures import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +43,43 @@ def test_help_of_a_command_names_every_option(project: Any, command: str, option
     done = project(command, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert [option for option in options if option not in done.stdout] == []
+
+
+def test_help_is_wrapped_by_the_terminal_alone() -> None:
+    """After the first paragraph typer keeps line breaks of a docstring, which would be torn lines on another width."""
+    waiting: list[Any] = [typer.main.get_command(make_app())]
+    torn: list[str] = []
+    for command in waiting:
+        waiting += getattr(command, "commands", {}).values()
+        torn += [text for text in inspect.cleandoc(command.help or "").split("\n\n")[1:] if "\n" in text]
+    assert len(waiting) > 20
+    assert torn == []
+
+
+def test_a_missing_extra_is_named_without_ado() -> None:
+    """Where the library misses an extra its own sentence is enough; a module of the user's is an error by its type."""
+    wish = "the web inbox needs fastapi: pip install 'graflow-async[ui]'"
+    assert describe(ModuleNotFoundError(wish)) == wish
+    assert describe(ModuleNotFoundError("No module named 'pip'")) == "ModuleNotFoundError: No module named 'pip'"
+
+
+def test_ctrl_c_when_a_command_has_ended_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C that comes when nothing is under way any more ends like any other."""
+    known = sys.gettrace()
+
+    def press(frame: Any, event: str, _: Any) -> Any:
+        if frame.f_code is not call.__code__:
+            return None
+        if event == "return":
+            raise KeyboardInterrupt
+        return press
+
+    sys.settrace(press)
+    try:
+        code = main(["--version"])
+    finally:
+        sys.settrace(known)
+    assert (code, capsys.readouterr().err) == (130, "error: interrupted\n")
 
 
 def test_without_a_command_help_is_shown_as_usage(project: Any) -> None:

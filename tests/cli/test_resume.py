@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.conftest import NOTICE
 from tests.cli.recorded import CHANGED, IN, fail_once, lines_of
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def test_an_interrupted_run_goes_on(jobs: Project, logged: Callable[[], list[str
         _, complaints = child.communicate(timeout=60)
     assert child.returncode == 130
     command = "python -m graflow_async resume a --checkpoint-dir 'runs here'"
-    assert complaints == f"error: interrupted; resume it with: {command}\n"
+    assert complaints.removeprefix(NOTICE) == f"error: interrupted; resume it with: {command}\n"
     (jobs.folder / "wait").unlink()
     assert lines_of(jobs("resume", "a", *IN)) == ["third prints", "21"]
     assert logged() == ["first", "second", "second", "third"]
@@ -104,12 +105,15 @@ def test_json_is_alone_on_stdout(jobs: Project) -> None:
     report = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (0, "third prints\n")
     assert report.pop("seconds") >= 0
-    assert report == {"status": "completed", "run_id": "a", "workflow": "job", "value": 41}
+    expected = {"status": "completed", "run_id": "a", "workflow": "job", "value": 41}
+    assert report == expected
+    again = json.loads(jobs("resume", "a", *IN, "--json").stdout)
+    assert {key: again[key] for key in expected} == expected
     fail_once(jobs, "b")
     (jobs.folder / "hurdle").touch()
     done = jobs("resume", "b", *IN, "--json", "--durability", "fsync")
     report = json.loads(done.stdout)
-    assert (done.returncode, report["status"], report["run_id"]) == (1, "failed", "b")
+    assert (done.returncode, report["status"], report["run_id"], report["workflow"]) == (1, "failed", "b", "job")
     assert report["error"] == {"type": "ValueError", "message": "a hurdle"}
 
 

@@ -10,6 +10,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tests.cli.conftest import NOTICE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -103,6 +105,6 @@ def test_ctrl_c_on_the_keyboard(project: Any) -> None:
     with on_terminal(project, "run", "flows:patient") as terminal:
         terminal.read_until("started")
         terminal.type(b"\x03")
-        screen = terminal.read_all().replace("^C", "")  # the terminal shows the key
+        screen = terminal.read_all().replace("\r\n", "\n").replace(NOTICE, "").replace("^C", "")  # the key is shown
     assert terminal.child.returncode == 130
     assert screen.splitlines()[-2:] == ["cleaned up", "error: interrupted"]

@@ -146,6 +146,13 @@ def test_an_unknown_task_is_refused_with_near_ids(unknown: Any) -> None:
     assert repr(unknown) in str(raised.value)
 
 
+def test_where_nothing_is_near_it_says_how_many_there_are() -> None:
+    """Of many ids that are not like the wrong one a few are named, and the rest is counted."""
+    run = played(Workflow("w", g.chain(*(sleeper(f"step_{n}", 1) for n in range(8)))))
+    with pytest.raises(g.ConfigError, match=r"known: ('step_\d', ){4}'step_4' and 3 more$"):
+        run.explain("zzzzz")
+
+
 def test_only_a_handle_explains() -> None:
     """A run that nobody watches has nothing to say, and says what to do."""
     run = g.Run("w", Workflow("w", Task("t")).graph, {}, None, {}, watched=False)

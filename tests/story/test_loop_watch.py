@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 import threading
 import time
 import warnings
@@ -16,24 +17,78 @@ from graflow_async import LoopBlockedWarning, Task, Workflow
 from graflow_async._runtime import loop_watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.aids.guards import SleepGuard
 
 pytestmark = pytest.mark.near  # a body that runs elsewhere holds the loop of a worker
 SOON = 0.05
+PATIENCE = 60.0  # seconds
+WATCH = "graflow-loop-watch"
+
+
+class Clock:
+    """The clock of the thread that looks. It goes on only while a test lets it: who is kept from running holds nothing.
+
+    Attributes:
+        now: seconds.
+        looks: how often it was read by that thread, which is once for each look.
+    """
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.looks = 0
+        self._looked = threading.Condition()
+
+    def monotonic(self) -> float:
+        if threading.current_thread().name == WATCH:
+            with self._looked:
+                self.looks += 1
+                self._looked.notify_all()
+        return self.now
+
+    def next_look(self) -> None:
+        """Wait for the next look, on any thread but that of the loop."""
+        with self._looked:
+            seen = self.looks
+            assert self._looked.wait_for(lambda: self.looks > seen, PATIENCE)
+
+    def go_on(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
+        """Let time pass while a loop is idle, on another thread."""
+        for _ in range(2):  # what was asked at the first look is answered at the second
+            answered = threading.Event()
+            loop.call_soon_threadsafe(answered.set)
+            assert answered.wait(PATIENCE)
+            self.next_look()
+        while not sys._current_frames()[thread].f_code.co_filename.startswith(loop_watch._IDLE):
+            self.next_look()
+        for _ in range(8):
+            self.now += SOON
+            self.next_look()
+
+
+CLOCK = Clock()
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let all who look read the clock of the tests."""
+    monkeypatch.setattr(loop_watch, "monotonic", CLOCK.monotonic)
+    yield
+    join_watches()
 
 
 def is_seen() -> bool:
     """Say whether the thread that looks has found the loop held, for every run that is watched."""
     watches = loop_watch._watchdog._watches
-    return bool(watches) and None not in [watch._place for watch in watches]
+    return bool(watches) and [] not in [watch._found for watch in watches]
 
 
 def spin() -> None:
-    until = time.monotonic() + 10
+    until, looks = time.monotonic() + PATIENCE, CLOCK.looks
     while not is_seen() and time.monotonic() < until:
-        pass
+        if CLOCK.looks != looks:
+            looks, CLOCK.now = CLOCK.looks, CLOCK.now + SOON / 2
 
 
 async def blocking() -> None:
@@ -46,7 +101,18 @@ SPINS = range(inspect.getsourcelines(is_seen)[1], inspect.getsourcelines(spin)[1
 
 
 def watch_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "graflow-loop-watch"]
+    return [thread for thread in threading.enumerate() if thread.name == WATCH]
+
+
+def join_watches() -> None:
+    """Wait until the thread that looks has ended, when nothing is watched any more."""
+    for thread in watch_threads():
+        thread.join(PATIENCE)
+
+
+async def idle() -> None:
+    """Leave the loop idle while time passes."""
+    await asyncio.to_thread(CLOCK.go_on, asyncio.get_running_loop(), threading.get_ident())
 
 
 async def blocks_of(workflow: Workflow, **options: Any) -> tuple[Any, list[g.LoopBlocked], list[Any]]:
@@ -76,11 +142,17 @@ async def test_the_task_and_the_line_are_named() -> None:
 
 async def test_whom_it_held_up_is_explained() -> None:
     """Other tasks say who held the loop while they ran, or when they might have begun."""
+    over = asyncio.Event()
 
     async def beside() -> None:
-        await asyncio.sleep(SOON / 2)
+        await over.wait()
+        await asyncio.sleep(0)
 
-    run, found, _ = await blocks_of(Workflow("w", Task("beside", beside) | Task("rude", blocking)))
+    async def rude() -> None:
+        await blocking()
+        over.set()
+
+    run, found, _ = await blocks_of(Workflow("w", Task("beside", beside) | Task("rude", rude)))
     assert len(found) == 1
     assert f"in which the loop was held by rude at {__file__}:{found[0].line}" in str(run.explain("beside"))
 
@@ -89,9 +161,10 @@ async def test_a_blocking_sleep_is_found(sleep_guard: SleepGuard) -> None:
     """A call in C that gives the interpreter away is found by the line that calls it."""
 
     async def sleeps() -> None:
-        until = time.monotonic() + 10
-        while time.monotonic() < until and not loop_watch._watchdog._watches[0]._place:
-            sleep_guard.real_sleep(2 * SOON)
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until and not loop_watch._watchdog._watches[0]._found:
+            CLOCK.now += SOON
+            sleep_guard.real_sleep(SOON / 2)
 
     _, found, _ = await blocks_of(Workflow("w", Task("sleeps", sleeps)))
     assert [(block.task_id, block.function.rpartition(".")[2]) for block in found] == [("sleeps", "sleeps")]
@@ -104,7 +177,8 @@ async def test_it_is_warned_once_and_told_each_time() -> None:
     async def several(ctx: g.TaskExecutionContext) -> None:
         for _ in range(3):
             await blocking()
-            await asyncio.sleep(SOON)
+            while is_seen():  # noqa: ASYNC110  # its report is on its way
+                await asyncio.sleep(0)
 
     _, found, warned = await blocks_of(Workflow("w", Task("several", several)))
     assert len(found) == 3
@@ -130,21 +204,19 @@ async def test_waiting_is_not_holding() -> None:
     """A loop that is idle, or does many short things, or whose threads work, is not reported."""
 
     async def busy() -> None:
-        until = time.monotonic() + 4 * SOON
-        while time.monotonic() < until:
+        until, begun = CLOCK.looks + 12, CLOCK.now
+        while CLOCK.looks < until or CLOCK.now - begun < 4 * SOON:
+            CLOCK.now += SOON / 10
             sum(range(1000))
             await asyncio.sleep(0)
 
-    async def idle() -> None:
-        await asyncio.sleep(4 * SOON)
-
     def work() -> None:
-        until = time.monotonic() + 2 * SOON
-        while time.monotonic() < until:
+        until = CLOCK.looks + 8
+        while CLOCK.looks < until:
             sum(range(1000))
 
-    thread = Task("thread", work)
-    _, found, warned = await blocks_of(Workflow("w", Task("busy", busy) | Task("idle", idle) | thread))
+    both = Task("busy", busy) | Task("thread", work)
+    _, found, warned = await blocks_of(Workflow("w", Task("idle", idle) >> both))
     assert found == warned == []
 
 
@@ -161,6 +233,7 @@ async def test_a_plain_run_is_watched_only_if_asked() -> None:
         await run
     async with wf.start() as run, wf.start() as other:
         await asyncio.gather(run, other)
+    await asyncio.to_thread(join_watches)
     await wf.run(block_warning=1)
     assert seen == [0, 0, 1, 1, 1]
     with pytest.warns(LoopBlockedWarning, match="rude"):
@@ -176,7 +249,8 @@ async def test_another_runs_task_is_not_blamed() -> None:
 
     async def waits() -> None:
         await go.wait()
-        await asyncio.sleep(SOON)
+        while is_seen():  # noqa: ASYNC110  # its report is on its way
+            await asyncio.sleep(0)
 
     async def rude() -> None:
         spin()
@@ -208,9 +282,6 @@ def test_a_loop_of_another_kind() -> None:
     uvloop: Any = pytest.importorskip("uvloop")
 
     async def main() -> list[Any]:
-        async def idle() -> None:
-            await asyncio.sleep(3 * SOON)
-
         _, found, _ = await blocks_of(Workflow("w", Task("idle", idle) >> Task("rude", blocking)))
         return [(block.task_id, block.line in SPINS) for block in found]
 
@@ -223,11 +294,12 @@ async def test_a_loop_that_stays_held_is_logged(caplog: pytest.LogCaptureFixture
     logged: list[bool] = []
 
     async def stuck() -> None:
-        until = time.monotonic() + 10
+        until, looks = time.monotonic() + PATIENCE, CLOCK.looks
         while time.monotonic() < until and "has held the event loop for" not in caplog.text:
-            pass
+            if CLOCK.looks != looks:
+                looks, CLOCK.now = CLOCK.looks, CLOCK.now + SOON
         logged.append("has held the event loop for" in caplog.text)
 
     with pytest.warns(LoopBlockedWarning, match="stuck"):
-        await Workflow("w", Task("stuck", stuck)).run(block_warning=0.02)
+        await Workflow("w", Task("stuck", stuck)).run(block_warning=SOON)
     assert logged == [True]

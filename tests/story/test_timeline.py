@@ -224,7 +224,7 @@ async def test_a_process_that_is_not_free_is_a_wait_for_a_worker() -> None:
     waits = {span.task_id: [(w.kind, w.about) for w in span.waits] for span in run.timeline()}
     assert waits == {"a": [("worker", "process")], "b": [("worker", "process")]}
     spans = {span.task_id: span for span in run.timeline()}
-    first, second = (spans[name].waits[0].seconds for name in "ab")
+    first, second = (spans[name].waits[0].until for name in "ab")
     assert first is not None
     assert second is not None
     assert second > first
