@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 import redis
 import uvloop
+from hypothesis import HealthCheck, settings
 
 from graflow_async.brokers import memory
 from tests.aids import guards, loopback, shadow
@@ -36,6 +37,11 @@ DEAR = tuple(
         *("redis_jobs/test_chaos", "redis_jobs/test_faults", "imperative/test_map_memory", "ui/test_fuzz"),
     )
 )
+
+
+# How long an example takes says nothing: the machine may stand still in the middle of it.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

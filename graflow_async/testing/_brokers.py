@@ -63,7 +63,7 @@ class BrokerTests:
     """
 
     pytestmark = pytest.mark.asyncio
-    patience = 20.0
+    patience = 60.0
 
     async def make_brokers(self) -> tuple[Broker, Broker]:
         """Make two brokers on one empty place, or give one twice if it is its own place; the suite closes them."""

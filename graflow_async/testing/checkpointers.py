@@ -39,7 +39,7 @@ class CheckpointerSuite:
     """
 
     pytestmark = pytest.mark.asyncio
-    patience = 20.0
+    patience = 60.0
 
     async def make_checkpointer(self) -> Checkpointer:
         """Make a checkpointer without runs; the suite closes it."""

@@ -34,6 +34,7 @@ EPOCH = 1_893_456_000.0
 _LOOK_AGAIN = 0.002  # real seconds; a thread that falls asleep tells nobody
 _LOOKS = 25  # before it is said that nothing can happen any more
 _LONGEST_STRETCH = 1.0  # real seconds for which a seeded loop stands still for a thread
+_LONGEST_LOOK = 0.05  # real seconds; a look that took longer was not the program's doing: the machine stood still
 _SAY_SOMETHING = 0.05  # real seconds within which somebody at the other end of a socket is expected to answer
 
 
@@ -304,10 +305,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Stand still, if there is a seed, until all threads have ended or wait; what takes too long is left alone."""
         if self._draw is None or not self._threads or threading.active_count() <= 1:
             return
-        ignored, deadline = self._strangers | self._slow, time.monotonic() + _LONGEST_STRETCH
+        ignored, left = self._strangers | self._slow, _LONGEST_STRETCH
         while business(ignored) is Business.BUSY:
+            began = time.monotonic()
             self._poll(0.0002)
-            if time.monotonic() > deadline:
+            left -= min(time.monotonic() - began, _LONGEST_LOOK)
+            if left < 0:
                 self._slow = frozenset(threading.enumerate())
                 return
 

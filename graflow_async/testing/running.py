@@ -35,7 +35,7 @@ ambient: ContextVar[Ambient] = ContextVar("graflow_async_ambient", default=Ambie
 
 _SWITCH = 0.05  # seconds; a thread that is woken must not lose the interpreter before that can be seen of it
 _TURNS = 100  # of the loop, in which tasks that were cancelled end
-_LET_GO = 2.0  # real seconds in which threads that were told to end do so
+_LET_GO = 10.0  # real seconds in which threads that were told to end do so
 
 
 def simulate(

@@ -174,13 +174,17 @@ class KeyValueStoreSuite(WatchAndLockTests):
     async def test_a_key_is_gone_when_its_time_is_up(self) -> None:
         """Whatever verb set the ttl and whatever verb looks, the key is missing afterwards."""
         async with self.opened() as store:
-            await store.set("s:set", 1, ttl=self.ttl)
-            await store.append("s:append", 1, ttl=self.ttl)
-            await store.prepend("s:prepend", 1, ttl=self.ttl)
-            await store.add("s:add", 1, ttl=self.ttl)
-            await store.compare_and_set("s:cas", MISSING, 1, ttl=self.ttl)
             keys = ["s:set", "s:append", "s:prepend", "s:add", "s:cas"]
-            assert len(await store.get_many(keys)) == 5
+
+            async def write() -> dict[str, Any]:
+                await store.set("s:set", 1, ttl=self.ttl)
+                await store.append("s:append", 1, ttl=self.ttl)
+                await store.prepend("s:prepend", 1, ttl=self.ttl)
+                await store.add("s:add", 1, ttl=self.ttl)
+                await store.compare_and_set("s:cas", MISSING, 1, ttl=self.ttl)
+                return await store.get_many(keys)
+
+            assert len(await self.in_time(store, write)) == 5
             await self.outlive()
             assert await store.keys("s:") == []
             assert await store.get_many(keys) == {}
@@ -210,12 +214,16 @@ class KeyValueStoreSuite(WatchAndLockTests):
     async def test_changing_in_place_keeps_the_ttl(self) -> None:
         """Appending, adding and replacing do not make a passing key a lasting one."""
         async with self.opened() as store:
-            await store.append("s:list", 1, ttl=self.ttl)
-            await store.append("s:list", 2)
-            await store.add("s:number", 1, ttl=self.ttl)
-            await store.add("s:number", 1)
-            await store.set("s:value", 1, ttl=self.ttl)
-            await store.compare_and_set("s:value", 1, 2)
+
+            async def write() -> None:
+                await store.append("s:list", 1, ttl=self.ttl)
+                await store.append("s:list", 2)
+                await store.add("s:number", 1, ttl=self.ttl)
+                await store.add("s:number", 1)
+                await store.set("s:value", 1, ttl=self.ttl)
+                await store.compare_and_set("s:value", 1, 2)
+
+            await self.in_time(store, write)
             await self.outlive()
             assert await store.keys("s:") == []
 

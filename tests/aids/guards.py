@@ -20,7 +20,7 @@ from tests.aids import warm
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-JOIN_SECONDS = 5.0
+JOIN_SECONDS = 30.0
 OWN_THREADS = "graflow"
 DESCRIPTOR_FOLDERS = (Path("/proc/self/fd"), Path("/dev/fd"))
 

@@ -41,7 +41,7 @@ class RedisServer:
         ]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with redis.Redis(unix_socket_path=str(self._socket)) as client:
-            for _ in range(2000):
+            for _ in range(12_000):
                 try:
                     client.ping()
                 except (redis.ConnectionError, redis.BusyLoadingError):

@@ -13,7 +13,7 @@ from typing import IO
 from tests.aids import warm
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 15.0  # seconds after which a test gives up
+PATIENCE = 60.0  # seconds after which a test gives up
 
 
 class Process:
@@ -104,7 +104,7 @@ class Process:
         self.signal(SIGKILL)
         await self.ended()
 
-    def end(self, number: Signals = SIGTERM, within: float = 30.0) -> int:
+    def end(self, number: Signals = SIGTERM, within: float = PATIENCE) -> int:
         """Have it end, and give the exit code; for whoever has no loop."""
         self.signal(number)
         code = self._program.wait(within)

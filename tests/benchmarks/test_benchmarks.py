@@ -31,7 +31,7 @@ OVER_REDIS = [case.name for case in CASES if case.where == "timed" and case.name
 
 def run_benchmarks(*arguments: str) -> subprocess.CompletedProcess[str]:
     words = ["-m", "benchmarks", "--quick", "--peers", "none", *arguments]
-    return warm.run(words, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=120)
+    return warm.run(words, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=240)
 
 
 def parse(svg: str) -> ET.Element:
@@ -144,7 +144,7 @@ import json
 from benchmarks.worker import measure
 print(json.dumps([measure(name, 40, 1, [{FLOOR!r}, {OURS!r}]) for name in {OVER_REDIS!r}]))
 """
-    for found in json.loads(run_child(["-c", code], 60)):
+    for found in json.loads(run_child(["-c", code], 180)):
         assert found["errors"] == {}
         for (sample,) in found["samples"].values():
             assert sample["seconds"] > 0

@@ -160,7 +160,7 @@ async def person(directory, run_id):
 async def test_processes_tell_each_other(run_id, tmp_path):
     """One process asks and watches, another one watches and answers: both hear of it without looking for it."""
     broker = FileBroker(tmp_path)
-    async with asyncio.timeout(30), broker.watch() as changes, person(tmp_path, run_id):
+    async with asyncio.timeout(60), broker.watch() as changes, person(tmp_path, run_id):
         for number in range(20):
             run = "run 0" if run_id else f"run {number % 5}"
             request = question("last" if number == 19 else f"{number}", run, prompt=f"prompt {number}")

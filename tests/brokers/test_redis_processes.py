@@ -86,7 +86,7 @@ async def test_a_waiting_run_is_answered_from_another_process(
     assert person.stdout is not None
     assert await person.stdout.readline() == b"ready\n"
     wf = Workflow("w", Task("asks", asks, inject_context=True))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await wf.run(feedback=given[feedback]) == "left"
         assert await person.stdout.readline() == b"way\n"
         assert await person.wait() == 0
@@ -100,7 +100,7 @@ async def test_a_run_is_answered_while_nobody_waits(place: str, redis_url: str, 
         where = {"checkpointer": RedisCheckpointer(redis_url)}
     broker = RedisBroker(redis_url)
     wf = Workflow("w", Task("asks", asks_briefly, inject_context=True))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         with pytest.raises(WorkflowPausedError) as caught:
             await wf.run(feedback=broker, run_id="r", **where)
         assert caught.value.request_ids == ("way",)

@@ -23,7 +23,7 @@ async def test_watches_that_come_and_go_interrupt_nobody(redis_url: str):
     """A blocking read that is given up for another one, at any point of its life, loses no change."""
     chance = random.Random(5)
     broker, other = RedisBroker(redis_url), RedisBroker(redis_url)
-    async with asyncio.timeout(30), broker.watch("run") as changes:
+    async with asyncio.timeout(90), broker.watch("run") as changes:
         for number in range(60):
             async with broker.watch(f"{number}") as more:
                 for _ in range(chance.randrange(6)):
@@ -36,7 +36,7 @@ async def test_watches_that_come_and_go_interrupt_nobody(redis_url: str):
 
 async def test_a_watcher_that_falls_behind_is_told_how_things_are(redis_url: str, tmp_path: Path):
     """Where more changes were made than are kept, each question's last state is told, and nothing later is missed."""
-    async with asyncio.timeout(30), Proxy(redis_url, tmp_path) as proxy:
+    async with asyncio.timeout(90), Proxy(redis_url, tmp_path) as proxy:
         slow, other = RedisBroker(proxy.url), RedisBroker(redis_url)
         requests = [question(f"{number}") for number in range(1500)]
         async with slow.watch("run") as changes, other.watch("nobody"):
@@ -70,7 +70,7 @@ async def test_a_watcher_that_falls_behind_is_told_how_things_are(redis_url: str
 
 async def test_a_second_watch_begins_when_it_is_entered(redis_url: str, tmp_path: Path):
     """One that is opened where another one has not yet heard of something is not told of that."""
-    async with asyncio.timeout(30), Proxy(redis_url, tmp_path) as proxy:
+    async with asyncio.timeout(90), Proxy(redis_url, tmp_path) as proxy:
         broker, other = RedisBroker(proxy.url), RedisBroker(redis_url)
         async with broker.watch("run") as first:
             proxy.loses_answer = lambda: b"XREAD" in proxy.last

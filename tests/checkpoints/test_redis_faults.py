@@ -16,6 +16,7 @@ from graflow_async.checkpoints.redis import RedisCheckpointer
 from graflow_async.errors import CheckpointError, CheckpointWriteError, RunLockedError, UnknownRunError
 from tests.aids.redis_proxy import Proxy
 from tests.aids.redis_server import RedisServer
+from tests.aids.skipping import Skipping
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,8 +133,9 @@ async def test_a_cancelled_request_leaves_no_answer_for_the_next(redis_url: str,
 
 async def test_a_large_record_that_was_cut_off(redis_url: str, tmp_path: Path):
     """A record of which only a part got to Redis is dropped when the run is opened, and the run goes on."""
+    clock = Skipping()
     async with Proxy(redis_url, tmp_path) as proxy:
-        checkpointer = RedisCheckpointer(proxy.url, patience=0.2, lease=0.3)
+        checkpointer = RedisCheckpointer(proxy.url, lease=0.3)
         log = await checkpointer.create("run")
         await write(log, 3)
         log.append(Kind.EVENT, b"3" + b" " * (4 << 20))
@@ -142,6 +144,8 @@ async def test_a_large_record_that_was_cut_off(redis_url: str, tmp_path: Path):
         def enough() -> bool:
             nonlocal asked
             asked += 1
+            if asked == 31:
+                clock.skip(10.0)  # the patience; all that comes now is lost
             return asked > 30
 
         proxy.loses_request = enough
@@ -165,7 +169,7 @@ async def test_a_large_record_that_was_cut_off(redis_url: str, tmp_path: Path):
 
 async def test_redis_dies_and_comes_back(durable: RedisServer):
     """A Redis that keeps its data may be killed at any instant: the run goes on, with each record once."""
-    checkpointer = RedisCheckpointer(durable.url)
+    checkpointer = RedisCheckpointer(durable.url, patience=60.0)
     log = await checkpointer.create("run")
     for _ in range(3):
         writing = asyncio.ensure_future(write(log, 150))
@@ -234,7 +238,7 @@ async def test_no_redis_at_all(tmp_path: Path):
 
 async def test_redis_hangs(forgetful: RedisServer):
     """A Redis that was stopped and goes on is waited for; one that stays so ends the log after the patience."""
-    checkpointer = RedisCheckpointer(forgetful.url, patience=2.0)
+    clock, checkpointer = Skipping(), RedisCheckpointer(forgetful.url)
     log = await checkpointer.create("run")
     forgetful.signal(signal.SIGSTOP)
     writing = asyncio.ensure_future(write(log, 3))
@@ -243,8 +247,11 @@ async def test_redis_hangs(forgetful: RedisServer):
     forgetful.signal(signal.SIGCONT)
     await writing
     forgetful.signal(signal.SIGSTOP)
+    writing = asyncio.ensure_future(write(log, 1))
+    await asyncio.wait([writing], timeout=0.1)
+    clock.skip(10.0)
     with pytest.raises(CheckpointWriteError, match="does not answer"):
-        await write(log, 1)
+        await writing
     forgetful.signal(signal.SIGCONT)
     await checkpointer.aclose()
     assert await numbers(forgetful.url) in ([0, 1, 2], [0, 1, 2, 3])
@@ -299,7 +306,7 @@ async def test_a_compaction_in_a_full_redis_changes_nothing(forgetful: RedisServ
 
 async def test_redis_must_not_write_for_a_while(forgetful: RedisServer):
     """Between a failover's two halves a Redis is read-only: a log waits for that to end, as long as its patience."""
-    checkpointer = RedisCheckpointer(forgetful.url, patience=5.0)
+    clock, checkpointer = Skipping(), RedisCheckpointer(forgetful.url, patience=60.0)
     log = await checkpointer.create("run")
     await write(log, 3)
     with redis.Redis.from_url(forgetful.url) as client:
@@ -310,14 +317,19 @@ async def test_redis_must_not_write_for_a_while(forgetful: RedisServer):
         client.replicaof("NO", "ONE")
         await writing
         await checkpointer.aclose()
-        hasty = RedisCheckpointer(forgetful.url, patience=0.5)
-        log = (await hasty.open("run"))[0]
+        log = (await checkpointer.open("run"))[0]
         client.replicaof("127.0.0.1", "1")
+        client.config_resetstat()
+        writing = asyncio.ensure_future(write(log, 1))
+        # Who asks for the second time has been refused: that is told, not that the time was up.
+        while client.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        clock.skip(60.0)
         with pytest.raises(CheckpointWriteError) as caught:
-            await write(log, 1)
+            await writing
         assert caught.value.errno == errno.EROFS
-        await hasty.aclose()
         client.replicaof("NO", "ONE")
+        await checkpointer.aclose()
     assert await numbers(forgetful.url) == list(range(5))
 
 
@@ -364,11 +376,11 @@ async def test_an_idle_holder_learns_that_it_was_fenced(redis_url: str, caplog: 
 
 async def test_an_idle_holder_keeps_its_run(redis_url: str):
     """A lease is renewed while nothing is written: nobody else gets the run, however long it is idle."""
-    checkpointer, other = RedisCheckpointer(redis_url, lease=1.0), RedisCheckpointer(redis_url)
+    checkpointer, other = RedisCheckpointer(redis_url, lease=5.0), RedisCheckpointer(redis_url)
     log = await checkpointer.create("run")
     with redis.Redis.from_url(redis_url) as client:
         first = int(client.hget(META, "until") or 0)
-        while int(client.hget(META, "until") or 0) < first + 1000:  # noqa: ASYNC110  # only time ends a lease
+        while int(client.hget(META, "until") or 0) == first:  # noqa: ASYNC110  # only time has it renewed
             await asyncio.sleep(0.02)
     with pytest.raises(RunLockedError):
         await other.open("run")

@@ -8,6 +8,7 @@ import random
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import redis
 from redis.asyncio import Redis as AsyncRedis
 
 from graflow_async import RedisCheckpointer
-from graflow_async._redis.link import AT_ONCE
+from graflow_async._redis.link import AT_ONCE, Link
 from graflow_async.checkpointer import Kind
 from graflow_async.checkpoints.file import FileCheckpointer
 from graflow_async.errors import (
@@ -27,6 +28,7 @@ from graflow_async.errors import (
     UnknownRunError,
 )
 from tests.aids.redis_server import RedisServer
+from tests.aids.skipping import Skipping
 from tests.checkpoints.test_redis_faults import META, numbers, opened_at_last, write
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ HOLDS = """
 import asyncio, sys
 from graflow_async import RedisCheckpointer
 async def main():
-    checkpointer = RedisCheckpointer(sys.argv[1], lease=1.0)
+    checkpointer = RedisCheckpointer(sys.argv[1])
     log = await checkpointer.create("run")
     log.append(4, b"0")
     await log.flush()
@@ -92,7 +94,7 @@ async def test_one_of_two_begins_a_run(redis_url: str):
 
 
 async def test_a_killed_process_sets_its_run_free(redis_url: str, raw: Any):
-    """After a kill -9 the run is locked for the rest of the lease, and then goes on behind what was flushed."""
+    """After a kill -9 the run is locked until the lease ends, and then goes on behind what was flushed."""
     process = await asyncio.to_thread(
         subprocess.Popen,
         [sys.executable, "-c", HOLDS, redis_url],
@@ -108,6 +110,10 @@ async def test_a_killed_process_sets_its_run_free(redis_url: str, raw: Any):
         with pytest.raises(RunLockedError, match=f"pid {process.pid} on"):
             await checkpointer.open("run")
         process.kill()
+        await asyncio.to_thread(process.wait)
+        with pytest.raises(RunLockedError, match=f"pid {process.pid} on"):
+            await checkpointer.open("run")
+        raw.hset(META, "until", int(raw.time()[0]) * 1000 + 1300)  # the end of the lease, sooner
         log = await opened_at_last(checkpointer)
         await write(log, 1)
         assert int(raw.hget(META, "epoch")) == 2
@@ -153,15 +159,24 @@ async def test_every_key_is_in_its_place_and_expires(redis_url: str, raw: Any):
 
 async def test_an_open_run_does_not_expire(redis_url: str, raw: Any):
     """A run that is held stays with its checkpoints however long nothing is written; one that nobody has goes."""
-    checkpointer = RedisCheckpointer(redis_url, expire_after=1.0)
+    checkpointer = RedisCheckpointer(redis_url, expire_after=5.0)
     log = await checkpointer.create("run")
     await write(log, 2)
     place = await log.save("point")
-    for _ in range(4):
-        await asyncio.sleep(0.4)
-        assert [len(await checkpointer.read(source)) for source in ("run", place)] == [2, 2]
-        assert len(await checkpointer.runs()) == 1
+    first = least = {key: raw.pttl(key) for key in raw.scan_iter()}
+    assert len(first) == 5
+    prolonged: set[bytes] = set()
+    while prolonged < first.keys():
+        await asyncio.sleep(0.02)
+        now = {key: raw.pttl(key) for key in first}
+        prolonged |= {key for key in first if now[key] > least[key]}
+        least = {key: min(now[key], least[key]) for key in first}
+    assert [len(await checkpointer.read(source)) for source in ("run", place)] == [2, 2]
+    assert len(await checkpointer.runs()) == 1
     await checkpointer.aclose()
+    for key in first:
+        assert 0 < raw.pttl(key) <= 5000
+        raw.pexpire(key, 50)
     while raw.keys():  # noqa: ASYNC110  # only time lets keys expire
         await asyncio.sleep(0.02)
     assert await checkpointer.runs() == []
@@ -315,16 +330,21 @@ def test_one_loop_after_the_other(redis_url: str):
         assert len(client.client_list()) == 1
 
 
-async def test_replicas():
+async def test_replicas(monkeypatch: pytest.MonkeyPatch):
     """With `wait_replicas`, a sync flush waits until a replica has the records, and says so if none gets them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    with RedisServer("--port", port) as server, RedisServer("--replicaof", "127.0.0.1", port) as replica:
+    clock = Skipping()
+    with ExitStack() as stack:
+        kept = stack.enter_context(socket.socket())
+        # Bound without being listened on, a port is nobody else's, and Redis, which allows for that, may have it.
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        port = str(kept.getsockname()[1])
+        server = stack.enter_context(RedisServer("--port", port, "--bind", "127.0.0.1"))
+        replica = stack.enter_context(RedisServer("--replicaof", "127.0.0.1", port))
         with redis.Redis.from_url(server.url) as client:
             while client.wait(1, 100) < 1:
                 pass
-        checkpointer = RedisCheckpointer(server.url, wait_replicas=1, patience=0.5)
+        checkpointer = RedisCheckpointer(server.url, wait_replicas=1)
         log = await checkpointer.create("run")
         for number in range(20):
             log.append(Kind.EVENT, b"%d" % number)
@@ -335,6 +355,15 @@ async def test_replicas():
         await asyncio.to_thread(replica.kill)
         log.append(Kind.EVENT, b"20")
         await log.flush()
+        answered = Link.until_answered
+
+        async def answered_late(link: Link, *args: Any) -> Any:
+            answer = await answered(link, *args)
+            clock.skip(60.0)
+            return answer
+
+        monkeypatch.setattr(Link, "until_answered", answered_late)
         with pytest.raises(CheckpointWriteError, match="0 replicas"):
             await log.flush(sync=True)
+        monkeypatch.undo()
         await checkpointer.aclose()

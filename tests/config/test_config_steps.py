@@ -89,7 +89,7 @@ async def test_unequal_branches_do_not_wait_for_each_other() -> None:
         {"id": "q3", "task": "last", "depends_on": "q2"},
     ]
     await asyncio.wait_for(
-        Workflow.from_config({"steps": steps}, {"slow": slow, "quick": quick, "last": last}).run(), 10
+        Workflow.from_config({"steps": steps}, {"slow": slow, "quick": quick, "last": last}).run(), 60
     )
 
 

@@ -56,7 +56,7 @@ def test_a_waiting_thread_gets_the_next_item(queue: TaskQueue) -> None:
     with queue, ThreadPoolExecutor(1) as pool:
         found = pool.submit(queue.dequeue, None)
         queue.enqueue(None)
-        assert found.result(20) is None
+        assert found.result(60) is None
         assert queue.dequeue(default="empty") == "empty"
         assert queue.dequeue(timeout=0.01, default="empty") == "empty"
 
@@ -105,10 +105,10 @@ def test_closing_ends_who_waits() -> None:
     home = Home(Channel(MemoryStore(), "n"))
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(home.call, wait)
-        assert begun.wait(20)
+        assert begun.wait(60)
         home.close()
         with pytest.raises(StoreError, match="closed"):
-            found.result(20)
+            found.result(60)
 
 
 # -- channels -------------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ def verbs_of_plain_code(channel: Any) -> None:
     assert (channel.atomic_add("n", 2), channel.update("n", lambda n: n * 5)) == (2, 10)
     assert sorted(channel.keys()) == ["l", "n", "x"]
     assert (channel.pop("x"), channel.delete("x")) == (1, False)
-    assert channel.wait("n", lambda n: n == 10, 20) == 10
+    assert channel.wait("n", lambda n: n == 10, 60) == 10
     with channel.lock("door") as fence:
         assert fence >= 1
     channel.typed(Point).set("p", {"x": 3})
@@ -146,7 +146,7 @@ async def test_a_channel_on_a_loop(channel: SharedChannel) -> None:
         assert (await channel.get("x"), await channel.exists("x")) == (1, True)
         assert (await channel.append("l", 2), await channel.prepend("l", 1)) == (1, 2)
         assert await channel.update("n", lambda n: n + 1, 4) == 5
-        assert await channel.atomic_add("n", 5) == await channel.wait("n", timeout=20) == 10
+        assert await channel.atomic_add("n", 5) == await channel.wait("n", timeout=60) == 10
         assert sorted(await channel.keys()) == ["l", "n", "x"]
         async with channel.lock("door") as fence:
             assert fence >= 1

@@ -16,7 +16,7 @@ from graflow_async.recovery import subject_of
 from graflow_async.resume import fresh, kept_of, opening_of
 
 RUN = "run"
-HANGS_AFTER = 4.0
+HANGS_AFTER = 45.0
 """Seconds (virtual ones in a simulation) after which a run is taken to hang."""
 
 _bodies: Counter[str] = Counter()

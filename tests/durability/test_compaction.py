@@ -43,8 +43,8 @@ async def tells(ctx: TaskExecutionContext) -> Any:
     return [await ctx.channel.get("turns"), await ctx.channel.get("last")]
 
 
-async def test_a_log_stays_short_while_a_loop_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A loop of any length keeps a log of bounded length, and a run resumed from its snapshot counts on."""
+def awaits_compaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let logs be put together soon, and the loop of `spins` wait for that half way."""
     monkeypatch.setattr(journal, "COMPACT_AT", 20_000)
     compact = Keeper._compact
     put_together[:] = [asyncio.Event()]
@@ -56,6 +56,11 @@ async def test_a_log_stays_short_while_a_loop_turns(tmp_path: Path, monkeypatch:
             put_together[0].set()
 
     monkeypatch.setattr(Keeper, "_compact", compact_and_tell)
+
+
+async def test_a_log_stays_short_while_a_loop_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop of any length keeps a log of bounded length, and a run resumed from its snapshot counts on."""
+    awaits_compaction(monkeypatch)
     wf = Workflow("turning", spins >> tells)
     checkpointer = FileCheckpointer(tmp_path)
     assert await wf.run(checkpointer=checkpointer, run_id=RUN) == [3001, 3000]

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def kill(
-    place: Path, seed: int, kills: int, durability: str = "process", patience: float = 120
+    place: Path, seed: int, kills: int, durability: str = "process", patience: float = 300
 ) -> list[dict[str, Any]]:
     """Let killed.py work in a process of its own, and give what it tells."""
     done = subprocess.run(

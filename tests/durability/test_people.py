@@ -214,7 +214,7 @@ async def one_life(home: Path, kill_at: int) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", script, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         out, _ = await process.communicate()
     return process.returncode or 0, out.decode()
 

@@ -24,6 +24,7 @@ from graflow_async import (
     chain,
     parallel,
 )
+from graflow_async._runtime import journal
 from graflow_async.testing.faults import Fault, FaultyDisk, PowerLossDisk
 from tests.durability.parts import RUN, Outcome, holding, note, performed, recorded
 from tests.durability.programs import adds, collects, twice
@@ -260,8 +261,10 @@ async def test_a_run_stops_when_it_cannot_be_recorded(tmp_path: Path):
     assert begun == [0, 1, 2, 3]
 
 
-async def test_how_often_each_durability_asks_the_disk(tmp_path: Path):
+async def test_how_often_each_durability_asks_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """`fsync` syncs for each task in a row, `process` writes for each, `exit` writes nothing before the end."""
+    # What the disk gets from time to time without anybody asking is not counted here.
+    monkeypatch.setattr(journal, "SYNC_AFTER", 3600.0)
     seen: dict[str, tuple[int, int]] = {}
     for durability in DURABILITIES:
         disk = Gone()

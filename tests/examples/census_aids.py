@@ -59,6 +59,37 @@ def environment(**variables: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", **variables}
 
 
+# Presses Ctrl-C when the program says something: somebody who sees it on the screen may be too late.
+_PRESSING = """
+import os, runpy, signal, sys
+word, *sys.argv = sys.argv[1:]
+sys.path[0] = os.path.dirname(sys.argv[0])
+write = sys.stderr.write
+def told(text):
+    count = write(text)
+    if text.startswith(word):
+        sys.stderr.flush()
+        os.killpg(0, signal.SIGINT)
+    return count
+sys.stderr.write = told
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def interrupted(word: str, *arguments: str | Path, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run the program in a process group of its own, all of which gets Ctrl-C at a word on stderr."""
+    interpreter, *before, program = command()
+    return subprocess.run(
+        [interpreter, *before, *options, "-c", _PRESSING, word, program, *map(str, arguments)],
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        start_new_session=True,
+        timeout=120,
+        check=False,
+    )
+
+
 SHOP: dict[str, str | bytes] = {
     "main.py": "import shop.cart\nfrom shop import prices as p\n\nprint('go')\n",
     "shop/__init__.py": "",

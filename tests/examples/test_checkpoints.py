@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.examples.census_aids import SHOP, STDLIB, code_census, command, environment, plant, take
+from tests.examples.census_aids import SHOP, STDLIB, code_census, interrupted, plant, take
 from tests.examples.census_aids import run as run_census
 from tests.examples.test_examples import ROOT, readme_of, run
 
@@ -65,6 +65,20 @@ def test_an_example_can_be_imported_without_running(name: str) -> None:
     assert done.stdout + done.stderr == ""
 
 
+# The census that is to be killed half way does not get further than to 60 %, however late whoever kills it comes.
+STANDS_STILL = """
+import sys, threading
+if "--checkpoint-dir" in sys.orig_argv and "--resume" not in sys.orig_argv:
+    write = sys.stderr.write
+    sys.stderr.write = lambda text: threading.Event().wait() if text.startswith("scanned 60 %") else write(text)
+"""
+WITH = """
+import os, runpy
+os.environ["PYTHONPATH"] = {folders!r}
+runpy.run_path({path!r}, run_name="__main__")
+"""
+
+
 def same_words(text: str) -> list[str]:
     """Leave the numbers out of a text."""
     return re.sub(r"[\d,]+", "N", text).splitlines()
@@ -72,12 +86,13 @@ def same_words(text: str) -> list[str]:
 
 def test_a_killed_census_goes_on_and_reports_the_same(tmp_path: Path) -> None:
     """SIGKILL half way: half of the files are not analysed again, and the report equals that of an undisturbed run."""
-    # Real files, large enough that the child has much to do after it has said that it is half through.
     sources = {
         f"m{number:03}.py": path.read_bytes() for number, path in enumerate(sorted(STDLIB.glob("[c-t]*.py"))[:100])
     }
     folder = plant(tmp_path / "tree", dict(sources))
-    done = run([sys.executable, path_of(CENSUS), str(tmp_path / "kept"), "--sources", str(folder)])
+    (tmp_path / "sitecustomize.py").write_text(STANDS_STILL, encoding="utf-8")
+    with_it = WITH.format(folders=f"{tmp_path}{os.pathsep}{ROOT}", path=path_of(CENSUS))
+    done = run([sys.executable, "-c", with_it, str(tmp_path / "kept"), "--sources", str(folder)])
     assert done.returncode == 0, done.stdout + done.stderr
     assert same_words(done.stdout) == same_words(readme_of(FOLDER)[CENSUS]["text"])
     found = re.search(r"resumed: (\d+) of (\d+) files", done.stdout)
@@ -118,16 +133,7 @@ def test_a_census_with_a_journal_reports_the_same(tmp_path: Path) -> None:
 def test_an_interrupted_census_goes_on(tmp_path: Path) -> None:
     """Ctrl-C in the middle is a clean end that `--resume` goes on from, with the folder and settings of before."""
     place = ("--out", tmp_path / "out", "--checkpoint-dir", tmp_path / "runs")
-    with subprocess.Popen(
-        command(STDLIB, "--limit", "200", *place), env=environment(), stderr=subprocess.PIPE, encoding="utf-8"
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("scanned 30 %"):
-                break
-        process.send_signal(signal.SIGINT)
-        process.stderr.read()
-        assert process.wait(30) == 130
+    assert interrupted("scanned 30 %", STDLIB, "--limit", "200", *place).returncode == 130
     done = run_census("--resume", *place)
     assert done.returncode == 0, done.stderr
     assert "200 files" in done.stdout

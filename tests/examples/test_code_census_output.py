@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import re
-import signal
 import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.examples.census_aids import (
     code_census,
     command,
     environment,
+    interrupted,
     plant,
     run,
     take,
@@ -156,7 +156,7 @@ def test_progress_in_a_terminal_is_one_line_that_changes(tmp_path: Path) -> None
             shown = b""
             while block := _read(ours):
                 shown += block
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
     finally:
         os.close(ours)
     assert shown.count(b"\n") == 1
@@ -185,25 +185,11 @@ def test_quiet_prints_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", [[], ["--processes"]])
 def test_ctrl_c_ends_it_cleanly(tmp_path: Path, how: list[str]) -> None:
     """An interrupt in the middle of the scan is exit code 130 and one line; no traceback, no child, no half report."""
-    interpreter, *rest_of_command = command(STDLIB, "--out", tmp_path / "out", *how)
     # A file whose opening was interrupted is dropped by aiofiles and closed by the interpreter, which may say so.
-    lenient = [interpreter, *rest_of_command[:2], "-W", "ignore::ResourceWarning", *rest_of_command[2:]]
-    with subprocess.Popen(
-        lenient,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        start_new_session=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("scanned 10 %"):
-                break
-        os.killpg(process.pid, signal.SIGINT)
-        rest = process.stderr.read().splitlines()
-        assert process.stdout.read() == ""
-        assert process.wait(30) == 130
+    lenient = ("-W", "ignore::ResourceWarning")
+    done = interrupted("scanned 10 %", STDLIB, "--out", tmp_path / "out", *how, options=lenient)
+    assert (done.returncode, done.stdout) == (130, "")
+    found, *rest = done.stderr.splitlines()
+    assert found.startswith("found ")
     assert [line for line in rest if not line.startswith("scanned ")] == ["code_census: interrupted"]
     assert list((tmp_path / "out").iterdir()) == []

@@ -68,7 +68,7 @@ class Broken:
 @asynccontextmanager
 async def serving(app: Any, server: type[uvicorn.Server] = service.Server, **options: Any) -> AsyncIterator[Any]:
     """Serve an application on a free port; give the server and a client."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             # A service that does not end fails its test, not the suite.
             given: dict[str, Any] = {"timeout_graceful_shutdown": 10, **options}
@@ -76,7 +76,7 @@ async def serving(app: Any, server: type[uvicorn.Server] = service.Server, **opt
             task = asyncio.create_task(serving.serve(sockets=[listener]))
             address = "http://{}:{}".format(*listener.getsockname())
             try:
-                async with httpx.AsyncClient(base_url=address, timeout=30) as client:
+                async with httpx.AsyncClient(base_url=address, timeout=60) as client:
                     yield serving, client
             finally:
                 serving.should_exit = True
@@ -121,11 +121,11 @@ def test_the_service_can_be_started_as_the_readme_says() -> None:
             assert child.stdout is not None
             try:
                 found = next(filter(None, (re.search(announced, line) for line in child.stdout)))
-                page = httpx.get(found[1].removesuffix("/docs") + "/openapi.json")
+                page = httpx.get(found[1].removesuffix("/docs") + "/openapi.json", timeout=60)
                 assert page.json()["info"]["title"] == "Summaries"
             finally:
                 child.send_signal(signal.SIGTERM)
-            told = child.communicate(timeout=30)[0]
+            told = child.communicate(timeout=60)[0]
         assert child.returncode == -signal.SIGTERM
         assert "Traceback" not in told
 
@@ -176,11 +176,12 @@ async def test_a_client_that_stays_gets_its_summary_over_one_connection() -> Non
 
 async def test_failures_have_a_status_and_keep_their_secrets() -> None:
     """No words: 422. No time left: 504, with the body stopped. Anything else: 500, and its text is in no answer."""
-    model = Held()
-    async with serving(service.create_app(model, token=TOKEN, timeout=0.05)) as (_, client):
+    async with serving(service.create_app(token=TOKEN)) as (_, client):
         assert (await client.post("/summaries", json={"words": ""})).status_code == 422
         empty = await client.post("/summaries", json={"text": "\n\n"})
         assert (empty.status_code, empty.json()) == (422, {"detail": "there is nothing to summarise"})
+    model = Held()
+    async with serving(service.create_app(model, token=TOKEN, timeout=0.05)) as (_, client):
         late = await client.post("/summaries", json={"text": "one"})
         assert (late.status_code, late.json()) == (504, {"detail": "TaskTimeoutError"})
         assert (await client.get("/runs/none")).status_code == 404

@@ -93,7 +93,7 @@ def test_the_person_may_sit_at_the_terminal() -> None:
         ) as child:
             os.write(ours, b"y\n")
             os.write(ours, b"n it is late\n")
-            told, _ = child.communicate(timeout=30)
+            told, _ = child.communicate(timeout=60)
     finally:
         os.close(ours)
         os.close(theirs)
@@ -111,7 +111,7 @@ def test_asking_needs_a_terminal() -> None:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
@@ -189,14 +189,16 @@ async def test_the_inbox_of_the_application_is_a_page_and_an_api() -> None:
     """The mounted inbox serves its page to a browser and its API to whoever has the token; a yes lets the run go on."""
     example = contents_of("http_answers.py")
     async with (
-        asyncio.timeout(30),
+        asyncio.timeout(60),
         example["serving"](example["application"](TOKEN)) as address,
-        httpx.AsyncClient(base_url=address) as customer,
-        httpx.AsyncClient(base_url=f"{address}/inbox/", headers={"Authorization": f"Bearer {TOKEN}"}) as inbox,
+        httpx.AsyncClient(base_url=address, timeout=60) as customer,
+        httpx.AsyncClient(
+            base_url=f"{address}/inbox/", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60
+        ) as inbox,
     ):
         page = await customer.get("/inbox/")
         assert (page.status_code, page.headers["content-type"].partition(";")[0]) == (200, "text/html")
-        refund = asyncio.create_task(customer.post("/refunds/b-1", params={"amount": 5000}, timeout=30))
+        refund = asyncio.create_task(customer.post("/refunds/b-1", params={"amount": 5000}, timeout=60))
         question = await first_open(example["events"](inbox))
         answer = f"api/questions/{question['id']}/answer"
         assert (await customer.post(f"/inbox/{answer}", json={"approved": True})).status_code == 401

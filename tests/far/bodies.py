@@ -87,14 +87,14 @@ async def locks(ctx):
 
         await asyncio.create_task(other())
         assert again == first
-    async with ctx.channel.lock("l", timeout=1) as second:
+    async with ctx.channel.lock("l", timeout=60) as second:
         return second > first
 
 
 def locks_sync(ctx):
     with ctx.channel.lock("l") as first, ctx.channel.lock("l") as again:
         assert again == first
-    with ctx.channel.lock("l", timeout=1) as second:
+    with ctx.channel.lock("l", timeout=60) as second:
         return second > first
 
 
@@ -124,7 +124,7 @@ def watches_sync(ctx):
 
 async def waits(ctx):
     setting = asyncio.create_task(_set_up_to(ctx, 3))
-    value = await ctx.channel.wait("n", lambda n: n >= 3, timeout=10)
+    value = await ctx.channel.wait("n", lambda n: n >= 3, timeout=60)
     await setting
     with pytest.raises(TimeoutError):
         await ctx.channel.wait("never", timeout=0.01)
@@ -140,7 +140,7 @@ def waits_sync(ctx):
     ctx.channel.set("n", 3)
     with pytest.raises(TimeoutError):
         ctx.channel.wait("never", timeout=0.01)
-    return ctx.channel.wait("n", lambda n: n >= 3, timeout=10)
+    return ctx.channel.wait("n", lambda n: n >= 3, timeout=60)
 
 
 async def typed(ctx):

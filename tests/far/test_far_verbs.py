@@ -175,7 +175,7 @@ async def test_people_are_asked(is_sync):
     broker = MemoryBroker()
     manager = FeedbackManager(broker)
     async with alone(asks_sync if is_sync else asks).start(executor=Loopback(), feedback=manager) as run:
-        async with asyncio.timeout(20), broker.watch() as changes:
+        async with asyncio.timeout(60), broker.watch() as changes:
             while not await broker.find(run_id=run.run_id):
                 await anext(changes)
         (record,) = await broker.find(run_id=run.run_id)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from graflow_async import Broker
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds after which a test says that it hangs."""
 
 
@@ -43,7 +43,7 @@ async def told(wf: Workflow, manager: FeedbackManager, person: Any, **options: A
     """Run a workflow while somebody answers."""
     async with asyncio.TaskGroup() as group:
         group.create_task(person)
-        run = group.create_task(wf.run(feedback=manager, timeout=20, **options))
+        run = group.create_task(wf.run(feedback=manager, timeout=60, **options))
     return run.result()
 
 
@@ -57,6 +57,18 @@ async def settled(broker: Broker, name: str, run_id: str | None = None) -> Feedb
 
     await until(broker, fits, run_id)
     return found[-1]
+
+
+async def leaves(asking: Any, broker: Broker, name: str) -> None:
+    """Wait for the answer to a question, but, by a timeout of one's own, no longer than until it is open."""
+    loop = asyncio.get_running_loop()
+    showing = asyncio.ensure_future(shown(broker, name))
+    try:
+        async with asyncio.timeout(None) as limit:
+            showing.add_done_callback(lambda _: limit.reschedule(loop.time()))
+            await asking
+    finally:
+        showing.cancel()
 
 
 async def answer(manager: FeedbackManager, run_id: str | None = None, /, **answers: Any) -> None:

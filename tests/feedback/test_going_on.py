@@ -18,6 +18,7 @@ from graflow_async import (
     parallel,
 )
 from tests.feedback.people import alone, answer, shown
+from tests.runtime.parts import until
 
 
 async def asks(ctx: Any) -> bool:
@@ -73,7 +74,7 @@ async def test_pause_after_counts_in_every_life(manager):
         await wf.resume("r", **options)
     (record,) = await manager.list_pending("r")
     await manager.respond(record.request.id, approved=True)
-    assert await wf.resume("r", **options) is True
+    assert await wf.resume("r", checkpointer=place, feedback=manager) is True
 
 
 async def test_pause_after_leaves_a_working_run_alone(manager):
@@ -92,5 +93,6 @@ async def test_pause_after_leaves_a_working_run_alone(manager):
         await asyncio.sleep(0.1)  # several times as long as `pause_after`: nothing can be waited for here
         assert run.status == "running"
         await manager.respond("q", approved=True)
+        await until(lambda: "asks" in run.results)  # else nobody would work while the answer is on its way
         go_on.set()
         assert await run == {"asks": True, "other": "done"}

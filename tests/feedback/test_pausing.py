@@ -22,6 +22,7 @@ from graflow_async import (
     WorkflowPausedError,
     parallel,
 )
+from graflow_async.testing import FakeClock
 from tests.durability.parts import counted, note
 from tests.feedback.people import alone, answer, shown
 
@@ -59,12 +60,14 @@ async def pausing(wf: Workflow, place: Any, manager: FeedbackManager, ready: Any
         return caught.value, dict(bodies)
 
 
-async def resuming(wf: Workflow, source: str, place: Any, manager: FeedbackManager) -> tuple[Any, dict[str, int]]:
+async def resuming(
+    wf: Workflow, source: str, place: Any, manager: FeedbackManager, **options: Any
+) -> tuple[Any, dict[str, int]]:
     """Go on while somebody answers; give the value, and the bodies that began."""
     with counted() as bodies:
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(answer(manager, "r", q=True))
-            run = group.create_task(wf.resume(source, checkpointer=place, feedback=manager))
+            run = group.create_task(wf.resume(source, checkpointer=place, feedback=manager, **options))
         return run.result(), dict(bodies)
 
 
@@ -102,9 +105,10 @@ async def test_a_sleeping_body_is_let_go_and_keeps_its_deadline(manager):
         return "slept"
 
     wf, place = beside(other, inject_context=True), MemoryCheckpointer()
-    _, bodies = await pausing(wf, place, manager, at_once)
+    clock = FakeClock()
+    _, bodies = await pausing(wf, place, manager, at_once, clock=clock)
     assert bodies == {"asks": 1, "other": 1}
-    value, bodies = await resuming(wf, "r", place, manager)
+    value, bodies = await resuming(wf, "r", place, manager, clock=FakeClock(clock.time() + 0.2))
     assert value == {"asks": True, "other": "slept"}
     assert bodies == {"asks": 1, "other": 1, "end": 1}
 
@@ -167,11 +171,11 @@ async def test_a_sync_body_may_end(manager):
     def other() -> str:
         note()
         BUSY.set()
-        GO_ON.wait(10)
+        GO_ON.wait(60)
         return "done"
 
     async def ready(run: Any) -> None:
-        await asyncio.to_thread(BUSY.wait, 10)
+        await asyncio.to_thread(BUSY.wait, 60)
         asyncio.get_running_loop().call_soon(GO_ON.set)
 
     BUSY.clear()
@@ -332,7 +336,7 @@ async def test_asking_a_run_that_has_paused(manager):
         run.pause()
         with pytest.raises(WorkflowPausedError):
             await run
-    await asyncio.wait_for(heard.wait(), 10)
+    await asyncio.wait_for(heard.wait(), 60)
     assert "has ended" in str(refused[0])
     assert [r.request.request_id for r in await manager.broker.find()] == ["q"]
 

@@ -26,7 +26,8 @@ from graflow_async import (
     WorkflowPausedError,
     parallel,
 )
-from tests.feedback.people import alone, answer, settled, shown, spoken, told
+from graflow_async.testing import FakeClock
+from tests.feedback.people import alone, answer, leaves, settled, shown, spoken, told
 
 BOTH = pytest.mark.parametrize("way", ["sync", "async"])
 
@@ -79,8 +80,7 @@ async def test_a_timeout_of_ones_own_withdraws(manager):
 
     async def asks(ctx: Any) -> Any:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.03):
-                await ctx.request_approval("?", request_id="q")
+            await leaves(ctx.request_approval("?", request_id="q"), manager.broker, "q")
         return await ctx.request_approval("?", request_id="q")
 
     async def person() -> None:
@@ -105,7 +105,7 @@ async def test_one_of_two_waiters_leaves(manager):
         await manager.respond("q", approved=True)
         return await stays
 
-    assert await alone(asks).run(feedback=manager, timeout=20) is True
+    assert await alone(asks).run(feedback=manager, timeout=60) is True
 
 
 @BOTH
@@ -122,13 +122,16 @@ async def test_ends_of_the_run_withdraw(way, how, manager):
             ctx.terminate_workflow("enough")
         await asyncio.Event().wait() if how in ("cancel", "run timeout", "task timeout") else None
 
-    limit: Any = {"timeout": 0.1} if how == "task timeout" else {}
+    clock = FakeClock()
+    limit: Any = {"timeout": 1.0} if how == "task timeout" else {}
     first = Task("asks", spoken(way, naming), inject_context=True, **limit)
     wf = Workflow("w", parallel(first, Task("other", other, inject_context=True), name="both"))
-    options: Any = {"timeout": 0.1} if how == "run timeout" else {}
-    async with wf.start(feedback=manager, **options) as run:
+    options: Any = {"timeout": 1.0} if how == "run timeout" else {}
+    async with wf.start(feedback=manager, clock=clock, **options) as run:
         await shown(manager.broker, "asks")
         go.set()
+        if "timeout" in how:
+            await clock.advance(1.0)
         if how == "cancel":
             run.cancel("enough")
         if how == "terminate":
@@ -157,7 +160,7 @@ async def test_left_behind_by_its_body(manager):
 
     assert await alone(asks).run(feedback=manager) == "gone"
     assert (await manager.get("q")).state is FeedbackState.CANCELLED
-    await asyncio.wait_for(asyncio.wait(left), 10)
+    await asyncio.wait_for(asyncio.wait(left), 60)
 
 
 @BOTH
@@ -301,7 +304,7 @@ async def test_events_from_elsewhere(manager):
 
     async with alone(expecting).start(run_id="r", feedback=manager) as run:
         await manager.send("r", "go", {"n": 2})
-        assert await asyncio.wait_for(_value(run), 10) == [{"n": 1}, {"n": 2}]
+        assert await asyncio.wait_for(_value(run), 60) == [{"n": 1}, {"n": 2}]
     assert await manager.broker.letters("r") == []
     with pytest.raises(ConfigError, match="JSON"):
         await manager.send("r", "go", object())
@@ -314,9 +317,10 @@ async def _value(run: Any) -> Any:
 @pytest.mark.unrecorded
 async def test_events_that_do_not_come(manager):
     """A timeout of an event is FeedbackTimeoutError: caught, or the run fails; with a journal it pauses."""
+    patience = [0.03]
 
     async def waits(ctx: Any) -> Any:
-        return await ctx.wait_for_event("go", timeout=0.03)
+        return await ctx.wait_for_event("go", timeout=patience[0])
 
     with pytest.raises(FeedbackTimeoutError, match="'go'"):
         await alone(waits).run(feedback=manager)
@@ -324,6 +328,7 @@ async def test_events_that_do_not_come(manager):
     with pytest.raises(WorkflowPausedError):
         await wf.run(run_id="r", checkpointer=place, feedback=manager)
     await manager.send("r", "go", "meanwhile")
+    patience[0] = 60.0
     assert await wf.resume("r", checkpointer=place, feedback=manager) == "meanwhile"
     assert await manager.broker.letters("r") == []
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from graflow_async import ConfigError, Task, TaskTimeoutError, Workflow, flow, parallel, task
+from graflow_async.testing import FakeClock
 from tests.aids.simloop import run_sim
 from tests.imperative.parts import within
 from tests.runtime.parts import SEEDS
@@ -125,9 +126,10 @@ def test_an_uncaught_timeout_ends_the_run(seed):
 
 async def test_a_timeout_of_a_blocking_child_run():
     """SPEC 2.8: the same in a plain task, and in a plain flow, whose thread gets the exception."""
-    cleaned = []
+    cleaned, began, clock = [], asyncio.Semaphore(0), FakeClock()
 
     async def stay():
+        began.release()
         try:
             await asyncio.Event().wait()
         finally:
@@ -135,11 +137,14 @@ async def test_a_timeout_of_a_blocking_child_run():
 
     def parent(ctx):
         with pytest.raises(TaskTimeoutError, match="child run 'inner'"):
-            ctx.run_workflow(Workflow("inner", Task("stay", stay)), timeout=0.01)
+            ctx.run_workflow(Workflow("inner", Task("stay", stay)), timeout=60)
         return len(cleaned)
 
-    assert await within(parent) == 1
-    assert await Workflow("w", flow(inject_context=True)(parent)).run() == 2
+    for number, body in enumerate((task(inject_context=True)(parent), flow(inject_context=True)(parent)), start=1):
+        async with Workflow("w", body).start(clock=clock) as run:
+            await began.acquire()
+            await clock.advance(60)
+            assert await run == number
 
 
 RUN_WIDE = {

@@ -162,7 +162,7 @@ async def test_48_there_are_no_levels():
         if name == "clean_b":
             short_is_through.set()
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await Workflow.from_config(six_steps(list(SIX)), {"step": step}).run()
     assert order == ["extract_b", "clean_b", "extract_a", "clean_a", "merge", "report"]
 

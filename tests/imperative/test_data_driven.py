@@ -221,7 +221,7 @@ async def test_48_unequal_branches_do_not_wait_for_each_other():
             handles[name] = ctx.submit(step, name, *(handles[needed] for needed in STEPS[name]))
         return await handles["report"]
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await within(parent) == "report"
     assert order == ["extract_b", "clean_b", "extract_a", "clean_a", "merge", "report"]
 

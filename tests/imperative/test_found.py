@@ -28,7 +28,7 @@ async def test_a_failing_item_is_heard_while_the_source_is_silent():
         await ctx.map(bad, source())
 
     with pytest.raises(ValueError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await within(parent)
 
 

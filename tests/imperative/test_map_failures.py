@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from graflow_async import RetryPolicy, Task, TaskTimeoutError, Workflow, flow, task
+from graflow_async import RetryPolicy, Task, TaskCompleted, TaskTimeoutError, Workflow, flow, task
+from graflow_async.testing import FakeClock
 from tests.aids.simloop import run_sim
 from tests.imperative.parts import within
 from tests.runtime.parts import SEEDS, Crowd, through
@@ -199,7 +200,7 @@ async def test_17_items_that_fail_together():
     @task
     def item(n):
         if n in {3, 7, 11}:
-            barrier.wait(timeout=20)
+            barrier.wait(timeout=60)
             raise KeyError(n)
 
     with pytest.raises(KeyError) as caught:
@@ -264,29 +265,41 @@ def test_19_an_item_past_its_time(seed):
     run_sim(main, seed)
 
 
+@pytest.mark.near  # the clock that is moved is the run's
 async def test_19_a_sync_item_past_its_time(caplog):
     """19: the attempt of a plain item fails while its function still holds its thread; the loop is free meanwhile."""
-    let_go, began, ended = threading.Event(), threading.Event(), threading.Event()
+    let_go, ended, loop = threading.Event(), threading.Event(), asyncio.get_running_loop()
+    began, others, clock = asyncio.Event(), asyncio.Semaphore(0), FakeClock()
 
-    @task(timeout=0.05)
+    @task(timeout=60)
     def item(n):
         if n == 2:
-            began.set()
-            let_go.wait(timeout=20)
+            loop.call_soon_threadsafe(began.set)
+            let_go.wait(timeout=60)
             ended.set()
         return n
 
     async def parent(ctx):
         results = await ctx.map(item, range(5), return_exceptions=True)
-        assert began.is_set()
         assert not ended.is_set()
         return results
 
+    def listen(event):
+        if isinstance(event, TaskCompleted):
+            others.release()
+
     try:
-        results = await within(parent)
+        async with Workflow("w", Task("parent", parent, inject_context=True)).start(
+            clock=clock, listeners=[listen]
+        ) as run:
+            await began.wait()
+            for _ in range(4):
+                await others.acquire()
+            await clock.advance(60)
+            results = await run
     finally:
         let_go.set()
-        await asyncio.to_thread(ended.wait, 20)
+        await asyncio.to_thread(ended.wait, 60)
     assert isinstance(results[2], TaskTimeoutError)
     assert [r for r in results if not isinstance(r, Exception)] == [0, 1, 3, 4]
     assert "'item" in caplog.text

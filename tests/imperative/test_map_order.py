@@ -75,7 +75,7 @@ async def test_10_sync_items_are_bounded_as_well():
     def item(n):
         with lock:
             crowd.__enter__()
-        barrier.wait(timeout=20)
+        barrier.wait(timeout=60)
         with lock:
             crowd.__exit__()
         return n
@@ -143,7 +143,7 @@ async def test_21_the_loop_turns_while_sync_items_block():
 
     @task
     def item(n):
-        assert enough.wait(timeout=20)
+        assert enough.wait(timeout=60)
         return n
 
     async def heart():

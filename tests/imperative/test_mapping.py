@@ -269,5 +269,5 @@ async def test_14_stages_of_one_item_need_no_barrier():
         assert await ctx.map(second, await ctx.map(first, range(10), wait=False)) == list(range(10))
         assert log == [f"{stage} {n}" for stage in ("first", "second") for n in range(10)]
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await within(parent)

@@ -233,7 +233,7 @@ async def test_39_parallel_subflows(how, style):
             return [await handle for handle in [ctx.submit(regional, *region) for region in regions.items()]]
         return await asyncio.gather(*(regional(*region) for region in regions.items()))
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         found = await everywhere()
     assert list(dict(found)) == list(regions)
     assert dict(found) == {**SUMMARIES, "MOON": (0, 0, 0)}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.progress.terminal import Terminal
+from graflow_async.progress import _screen
+from tests.progress.terminal import PATIENCE, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -33,6 +34,8 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     monkeypatch.setenv("COLUMNS", "100")
     for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
+    # A machine that stands still must not be taken for a terminal that takes nothing.
+    monkeypatch.setattr(_screen, "_LAST", PATIENCE)
     made = Terminal()
     try:
         yield made

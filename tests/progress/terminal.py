@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 WIDTH, HEIGHT = 100, 30
+PATIENCE = 60.0  # seconds after which a test gives up
 _MARK = b"<mark>"
 _TOKEN = re.compile(r"\x1b\[(\??)([\d;]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)|(.)", re.DOTALL)
 # Makes the terminal on stdin the controlling one, so that its keys become signals.
@@ -94,7 +95,7 @@ class Terminal:
         if self.slave >= 0:
             os.write(self.slave, _MARK)  # behind what is still under way
             with self._has_more:
-                assert self._has_more.wait_for(lambda: _MARK in self._raw, 5.0), self._raw
+                assert self._has_more.wait_for(lambda: _MARK in self._raw, PATIENCE), self._raw
                 self._raw = self._raw.replace(_MARK, b"")
         return self._raw.decode()
 
@@ -102,7 +103,7 @@ class Terminal:
         """Work out what is to be seen."""
         return Screen(self.raw)
 
-    def wait_for(self, check: Callable[[str], bool], seconds: float = 5.0) -> str:
+    def wait_for(self, check: Callable[[str], bool], seconds: float = PATIENCE) -> str:
         """Wait (in a thread that may wait) until what was printed passes a check."""
         with self._has_more:
             assert self._has_more.wait_for(lambda: check(self._raw.decode(errors="replace")), seconds), self._raw

@@ -96,7 +96,7 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "strict": (parallel(bad, forever, loops) >> leaf, {}),
     "tolerant": (parallel(bad, loops).with_execution(policy="best_effort") >> leaf, {}),
     "race": (parallel(loops, forever).with_execution(policy="first") >> leaf, {}),
-    "timeout": (parallel(forever, loops), {"timeout": 0.05}),
+    "timeout": (parallel(forever, forever(task_id="as well")), {"timeout": 0.05}),
 }
 
 

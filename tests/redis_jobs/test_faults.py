@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import exceptions as faults
 
 from graflow_async._redis.jobs import Driver, Job, JobQueue, Worker
 from graflow_async.errors import ConfigError, StoreError, StoreUnavailableError
@@ -274,7 +275,25 @@ async def test_an_outage_is_waited_out_or_named() -> None:
                 await driver.states(["a"])
             await asyncio.to_thread(server.start)
             assert await reporting == ["ok"]
-            assert await driver.states(["a"]) == {"a": "done"}
+            assert await queue.driver("run").states(["a"]) == {"a": "done"}
+
+
+async def test_a_quiet_time_is_no_outage(queue: JobQueue) -> None:
+    """Patience begins when an answer is overdue: a read that waited for news for longer, and is cut, is tried again."""
+    tries = 0
+
+    async def once(failures: int) -> str:
+        nonlocal tries
+        tries += 1
+        if not failures:
+            await asyncio.sleep(0.4)
+            raise faults.ConnectionError("Connection closed by server.")
+        return "news"
+
+    assert await queue.calls.patiently(once, "reading", 0.3, 60.0) == "news"
+    assert tries == 2
+    with pytest.raises(StoreUnavailableError, match=r"reading: .*closed by server"):
+        await queue.calls.patiently(once, "reading", 0.3)
 
 
 async def test_a_server_that_hangs_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,8 @@ class Walk:
     async def worker(self) -> Worker:
         name = self.chance.choice(WORKERS)
         if name not in self.workers:
-            self.workers[name] = await joined(self.queue, name)
+            # Leases end when the walk says so, however long it takes.
+            self.workers[name] = await joined(self.queue, name, lease=36_000)
             self.model.beat(name)
         return self.workers[name]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from graflow_async._redis.jobs import Heart, JobQueue, News
+from graflow_async._redis.jobs import Claim, Heart, JobQueue, News
 
 
 def say(*words: object) -> None:
@@ -15,7 +15,7 @@ def say(*words: object) -> None:
 
 
 async def main(url: str, name: str, lease: float, count: int) -> None:
-    """Take jobs, print each, wait for a line, then report them and print what became of the reports."""
+    """Take jobs, print each, wait for a line and the loss of all, then report them and print what became of that."""
     loop = asyncio.get_running_loop()
     news: asyncio.Queue[News] = asyncio.Queue()
     async with JobQueue(url) as queue:
@@ -30,7 +30,10 @@ async def main(url: str, name: str, lease: float, count: int) -> None:
         claims = await worker.take(count)
         say("took", *(claim.job for claim in claims))
         await asyncio.to_thread(sys.stdin.readline)
-        say("heard", (await news.get()).is_fenced if sys.argv[5:] else None)
+        lost: set[Claim] = set()
+        while not lost.issuperset(claims):
+            lost.update((await news.get()).lost)
+        say("heard", *(claim.job for claim in claims))
         say("fates", *await worker.finish([(claim, "done", name.encode()) for claim in claims]))
         heart.stop()
 

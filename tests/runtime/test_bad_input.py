@@ -30,5 +30,5 @@ async def test_bad_input(code, error, words):
     assert asyncio.all_tasks() == tasks
     for thread in threading.enumerate():
         if thread.name == "graflow-loop-watch":
-            thread.join(5)  # it ends by itself, a moment after the last run that it looks at
+            thread.join(60)  # it ends by itself, a moment after the last run that it looks at
     assert [t.name for t in threading.enumerate() if t.name.startswith("graflow")] == []

@@ -50,8 +50,13 @@ async def test_cancelling_the_awaiting_task(options):
 async def test_asyncio_timeout_around_a_run():
     """`asyncio.timeout` around a run gives TimeoutError once everything is cleaned up."""
     wf, first, second = pair()
+
+    async def time_is_over(limit):
+        await begun(first, second)
+        limit.reschedule(now())
+
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
+        async with asyncio.timeout(None) as limit, background(time_is_over(limit)):
             await wf.run()
     assert first.cleaned
     assert second.cleaned
@@ -61,8 +66,14 @@ async def test_wait_for_around_a_handle():
     """Cancelling the await of a handle cancels its run too."""
     wf, first, second = pair()
     run = wf.start()
+
+    async def hold():
+        async with run:
+            await begun(first, second)
+            await asyncio.wait_for(run, 0.05)
+
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(through(run), 0.05)
+        await hold()
     assert run.status == "cancelled"
     assert first.cleaned
     assert second.cleaned

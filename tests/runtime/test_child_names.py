@@ -29,7 +29,7 @@ async def sleeper(value: Any) -> None:
 
 async def within(body: Any) -> Any:
     """Run `body(ctx)` as the only task of a run."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return await Workflow("w", task("parent", inject_context=True)(body)).run()
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import graflow_async as g
 from graflow_async import ParallelGroupError, Task, Workflow, parallel, workflow
+from graflow_async.testing import FakeClock
 from tests.aids.simloop import run_sim
 from tests.runtime.parts import SEEDS, Crowd, Stay, background, now, through, timers_left
 
@@ -59,7 +60,7 @@ async def test_odd_exceptions_are_failures_like_others(error, shape, executor):
         wf = Workflow("w", parallel(bad, Task("ok"), policy="best_effort" if shape == "tolerant" else "strict"))
     run = wf.start()
     async with background(through(run)) as waiter:
-        await asyncio.wait([waiter], timeout=2)
+        await asyncio.wait([waiter], timeout=60)
         assert waiter.done(), "the run hangs"
         caught = waiter.exception()
         if shape == "tolerant":
@@ -159,29 +160,36 @@ def test_giving_up_a_child_while_waiting_to_get_the_slot_back(seed):
     run_sim(main, seed)
 
 
+@pytest.mark.near  # the clock that is moved is the run's
 async def test_a_late_attempt_cannot_act_for_the_next_one():
     """The thread of an attempt that timed out is refused by the verbs, though the task is running again."""
-    late, done, loop = threading.Event(), asyncio.Event(), asyncio.get_running_loop()
+    late, told, clock = threading.Event(), threading.Event(), FakeClock()
+    began, done, loop = asyncio.Semaphore(0), asyncio.Event(), asyncio.get_running_loop()
     ran, refused = [], []
 
     def body(ctx):
-        if ctx.attempt == 2:
+        number = ctx.attempt  # looked at while it is this one that counts
+        loop.call_soon_threadsafe(began.release)
+        if number == 2:
             late.set()
             ctx.block(done.wait)
             return "second"
-        late.wait(30)
+        late.wait(60)
         try:
             ctx.call(Task("late child", lambda: ran.append("late child")))
         except BaseException as error:
             refused.append(error)
-        ctx.channel.set("late", 1)
-        loop.call_soon_threadsafe(done.set)
+        told.set()
         return "first"
 
-    async with Workflow("w", Task("t", body, inject_context=True, timeout=0.1, max_retries=1)).start() as run:
-        loop.call_later(2, done.set)
-        end = (await asyncio.gather(run, return_exceptions=True))[0]
-    assert end == "second" or isinstance(end, g.TaskTimeoutError)
+    t = Task("t", body, inject_context=True, timeout=0.1, max_retries=1)
+    async with Workflow("w", t).start(clock=clock) as run:
+        await began.acquire()
+        await clock.advance(0.1)
+        await began.acquire()
+        assert await asyncio.to_thread(told.wait, 60)
+        done.set()
+        assert await run == "second"
     assert ran == []
     assert refused
 
@@ -278,6 +286,9 @@ async def test_an_executor_that_fails_to_close(fails):
     )
     end = (await asyncio.gather(through(run), return_exceptions=True))[0]
     assert other.closed == 1
+    for thread in threading.enumerate():
+        if thread.name == "graflow-loop-watch":
+            thread.join(60)  # it ends by itself, a moment after the last run that it looks at
     assert [t.name for t in threading.enumerate() if t.name.startswith("graflow")] == []
     if fails:
         assert end is error
@@ -297,21 +308,23 @@ async def test_a_listener_that_raises_cancelled_error(kind):
     async def async_bad(event):
         raise asyncio.CancelledError
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await Workflow("w", Task("t", lambda: 1)).run(listeners=[bad if kind == "sync" else async_bad]) == 1
 
 
 async def test_a_listener_that_never_returns():
     """A run with an async listener that hangs can still be cancelled, and leaves nothing behind."""
+    is_stuck = asyncio.Event()
 
     async def stuck(event):
+        is_stuck.set()
         await asyncio.Event().wait()
 
     before = asyncio.all_tasks()
     waiter = asyncio.create_task(Workflow("w", Task("t", Stay())).run(listeners=[stuck], cancel_grace=0.05))
-    await asyncio.sleep(0.05)
+    await is_stuck.wait()
     waiter.cancel()
-    await asyncio.wait([waiter], timeout=2)
+    await asyncio.wait([waiter], timeout=60)
     ended = waiter.done()
     for task in asyncio.all_tasks() - before - {waiter}:
         task.cancel()  # what is left of a listener would make the rest of the suite wait

@@ -10,7 +10,8 @@ import pytest
 
 import graflow_async as g
 from graflow_async import Task, Workflow, task, workflow
-from tests.runtime.parts import Crowd, background, cancel_when, through, until
+from graflow_async.testing import FakeClock
+from tests.runtime.parts import Crowd, background, cancel_when, until
 
 
 class Stuck:
@@ -40,11 +41,19 @@ async def stuck() -> AsyncIterator[Stuck]:
     await asyncio.get_running_loop().shutdown_default_executor()
 
 
+@pytest.mark.near  # the clock that is moved is the run's
 async def test_a_timeout_does_not_wait_for_the_thread(stuck, caplog):
     """A sync task past its timeout is abandoned at once, with a warning; its late result counts for nothing."""
-    run = Workflow("w", Task("stuck_one", stuck, timeout=0.05)).start()
+    clock = FakeClock()
+    run = Workflow("w", Task("stuck_one", stuck, timeout=60)).start(clock=clock)
+
+    async def hold():
+        async with run:
+            await stuck.began.wait()
+            await clock.advance(60)
+
     with pytest.raises(g.TaskTimeoutError, match="'stuck_one'"):
-        await through(run)
+        await hold()
     assert not stuck.ended.is_set()
     assert "'stuck_one'" in caplog.text
     stuck.let_go.set()
@@ -53,16 +62,19 @@ async def test_a_timeout_does_not_wait_for_the_thread(stuck, caplog):
     assert dict(run.results) == {}
 
 
+@pytest.mark.near  # the clock that is moved is the run's
 async def test_a_timed_out_thread_is_tried_again(stuck):
     """The next attempt starts while the abandoned thread still runs; it gets a slot even with `max_threads=1`."""
-    attempts = []
+    attempts, clock = [], FakeClock()
 
     def body(ctx):
-        attempts.append(ctx.attempt)
-        return stuck() if ctx.attempt == 1 else "second"
+        attempts.append(number := ctx.attempt)
+        return stuck() if number == 1 else "second"
 
-    t = Task("t", body, inject_context=True, timeout=0.05, max_retries=1)
-    async with Workflow("w", t).start(max_threads=1) as run:
+    t = Task("t", body, inject_context=True, timeout=60, max_retries=1)
+    async with Workflow("w", t).start(max_threads=1, clock=clock) as run:
+        await stuck.began.wait()
+        await clock.advance(60)
         assert await run == "second"
     assert attempts == [1, 2]
     assert not stuck.ended.is_set()
@@ -75,9 +87,15 @@ async def test_a_timed_out_thread_is_tried_again(stuck):
 async def test_cancellation_waits_for_the_thread(stuck):
     """On cancellation a thread is waited for, so a body that ends in time is not left behind."""
     run = Workflow("w", Task("stuck", stuck)).start()
-    asyncio.get_running_loop().call_later(0.05, stuck.let_go.set)
+
+    async def hold():
+        async with run:
+            await stuck.began.wait()
+            run.cancel()
+            asyncio.get_running_loop().call_later(0.05, stuck.let_go.set)
+
     with pytest.raises(g.GraflowWorkflowCanceledError):
-        await cancel_when(run, stuck.began)
+        await hold()
     assert stuck.ended.is_set()
 
 
@@ -189,7 +207,7 @@ async def test_a_waiting_sync_task_lets_another_run():
     with workflow("w") as wf:
         Task("waits", lambda ctx: ctx.channel.wait("key"), inject_context=True)
         Task("gives", lambda ctx: ctx.channel.set("key", 7), inject_context=True)
-    assert (await asyncio.wait_for(wf.run(max_threads=1), 2))["waits"] == 7
+    assert (await asyncio.wait_for(wf.run(max_threads=1), 60))["waits"] == 7
 
 
 async def test_sync_function_that_returns_an_awaitable():

@@ -172,7 +172,7 @@ def test_009_made_tasks_with_random_ids_both_run(style):
 
     with workflow("w") as wf:
         names = style.run(wf, maker)
-    assert ran == names or style.name == "thread"
+    assert ran == names or style.name != "async"  # plain functions of a wrapper run in threads
     assert sorted(ran) == sorted(names)
 
 

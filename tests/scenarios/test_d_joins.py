@@ -66,7 +66,7 @@ async def test_058_independent_async_tasks_run_at_the_same_time():
 
         root >> a
         root >> b
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await wf.run() == {"a": None, "b": None}
 
 
@@ -78,7 +78,7 @@ async def test_058_independent_sync_tasks_run_at_the_same_time():
 
             @task(id=name)
             def wait():
-                both_in.wait(timeout=10)
+                both_in.wait(timeout=60)
 
     assert await wf.run() == {"a": None, "b": None}
 
@@ -97,7 +97,7 @@ async def test_059_a_sync_task_does_not_hold_the_loop():
 
         @task
         def blocking():
-            return release.wait(timeout=10)
+            return release.wait(timeout=60)
 
     async with asyncio.TaskGroup() as group:
         running = group.create_task(wf.run())

@@ -105,7 +105,7 @@ async def test_115_a_value_with_a_ttl_goes_and_a_plain_set_keeps_it():
                         break
             return await ctx.channel.get("short", "gone"), await ctx.channel.get("kept")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await wf.run() == ("gone", 2)
 
 
@@ -146,7 +146,7 @@ async def test_117_a_held_lock_times_out_and_other_keys_are_free():
                     pass
             finally:
                 release.set()
-            async with ctx.channel.lock("k", timeout=5):
+            async with ctx.channel.lock("k", timeout=60):
                 return "had it"
 
         holder | other
@@ -245,7 +245,7 @@ def test_waiting_in_a_thread():
 
         @task(inject_context=True)
         def waits(ctx):
-            return ctx.channel.wait("n", timeout=1)
+            return ctx.channel.wait("n", timeout=60)
 
         @task(inject_context=True)
         def writes(ctx):
@@ -267,7 +267,7 @@ def test_a_lock_awaited_in_a_thread():
 
         @task(inject_context=True)
         def other(ctx):
-            with ctx.channel.lock("k", timeout=1):
+            with ctx.channel.lock("k", timeout=60):
                 return "had it"
 
         holder | other

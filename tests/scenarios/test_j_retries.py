@@ -186,7 +186,7 @@ async def test_a_task_that_cancels_itself_has_failed():
             await asyncio.sleep(0)
 
         odd >> TaskWrapper("after", lambda: 1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async with wf.start() as run:
             with pytest.raises(BaseException) as caught:
                 await run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from graflow_async import TaskWrapper, chain, parallel, task, workflow
+from tests.scenarios.held import HeldClock
 
 
 def noting(style, log, *names):
@@ -222,15 +223,20 @@ def test_a_failing_wished_child_does_not_retry_its_parent(style):
 
 def test_a_delayed_child_starts_later_and_is_waited_for(style):
     """SPEC 2.3: `delay=` seconds before it starts; the successor waits for it."""
-    log = []
+    log, clock = [], HeldClock()
+
+    def soon():
+        log.append("soon")
+        clock.let_go()
+
     with workflow("w") as wf:
 
         @style.task(inject_context=True)
         def parent(ctx):
             ctx.next_task(TaskWrapper("late", style.body(lambda: log.append("late"))), delay=0.02)
-            ctx.next_task(TaskWrapper("soon", style.body(lambda: log.append("soon"))))
+            ctx.next_task(TaskWrapper("soon", style.body(soon)))
 
         (after,) = noting(style, log, "after")
         parent >> after
-    style.run(wf)
+    style.run(wf, clock=clock)
     assert log == ["soon", "late", "after"]

@@ -31,6 +31,7 @@ from graflow_async import (
     parallel,
 )
 from tests.feedback.people import alone, answer, in_thread, shown, spoken
+from tests.scenarios.held import HeldClock
 
 BOTH = pytest.mark.parametrize("way", ["sync", "async"])
 
@@ -45,7 +46,7 @@ def run(way: str, wf: Workflow, manager: FeedbackManager, person: Any, **options
     """Run a workflow while somebody answers: from another thread, or from another coroutine."""
     if way == "sync":
         with in_thread(person):
-            return wf.execute(feedback=manager, timeout=20, **options)
+            return wf.execute(feedback=manager, timeout=60, **options)
 
     async def both() -> Any:
         async with asyncio.TaskGroup() as group:
@@ -61,7 +62,7 @@ def run(way: str, wf: Workflow, manager: FeedbackManager, person: Any, **options
 
 async def _outcome(wf: Workflow, manager: FeedbackManager, options: dict[str, Any]) -> Any:
     try:
-        return await wf.run(feedback=manager, timeout=20, **options)
+        return await wf.run(feedback=manager, timeout=60, **options)
     except Exception as error:
         return error
 
@@ -348,11 +349,14 @@ async def test_150_a_hundred_wait_at_once(manager):
 def test_151_in_a_group(way, tmp_path):
     """151: a timeout in a member of a group pauses the whole run, and nothing behind the group runs."""
     ran: list[str] = []
+    clock = HeldClock()
 
     def member(ctx):
         if ctx.task_id == "b":
             yield ctx.request_approval("ok?", request_id="q", timeout=0.05)
         ran.append(ctx.task_id)
+        if len(ran) == 2:
+            clock.let_go()
 
     async def after() -> str:
         ran.append("after")
@@ -361,7 +365,7 @@ def test_151_in_a_group(way, tmp_path):
     members = [Task(name, spoken(way, member), inject_context=True) for name in "abc"]
     wf = Workflow("w", parallel(*members, policy="best_effort") >> Task("after", after))
     with pytest.raises(WorkflowPausedError) as caught:
-        wf.execute(checkpoint_dir=str(tmp_path), run_id="r")
+        wf.execute(checkpoint_dir=str(tmp_path), run_id="r", clock=clock)
     assert sorted(ran) == ["a", "c"]
     FeedbackManager("file", checkpoint_dir=tmp_path).respond("q", run_id="r", approved=True)
     assert CheckpointManager(str(tmp_path)).resume(caught.value.run_id, wf) == "after"

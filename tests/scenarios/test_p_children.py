@@ -27,7 +27,7 @@ async def within(body, **options):
     wrapped = task("parent", inject_context=True)(body)
     with workflow("w") as wf:
         pass
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return await wf.run(wrapped, **options)
 
 
@@ -246,7 +246,7 @@ def test_handles_in_a_sync_task():
 
     @task
     def waits(x):
-        release.wait(timeout=10)
+        release.wait(timeout=60)
         return x
 
     with workflow("w") as wf:

@@ -278,7 +278,7 @@ async def test_resume_from_checkpoint(tmp_path):
 async def test_periodic_checkpoint(tmp_path, monkeypatch):
     """Periodic Checkpoint: five minutes pass twice while the task works, and there is a checkpoint after it."""
     real, passed = time.time, []
-    monkeypatch.setattr(time, "time", lambda: real() + 59 * len(passed))
+    monkeypatch.setattr(time, "time", lambda: real() + 55 * len(passed))
     items = list(range(13))
     asked = []
 

@@ -171,6 +171,8 @@ async def test_changes_during_a_compaction_are_kept(path):
             compactions.add(store._compaction)
             if number % 10 == 0:
                 await asyncio.sleep(0)
+            if number % 500 == 0 and store._compaction is not None:
+                await asyncio.wait([store._compaction])  # else a busy machine has one that lasts to the end
         assert len(compactions - {None}) > 2
         before = await contents(store)
         assert before == await contents(expected)

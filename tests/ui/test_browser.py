@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from selenium.webdriver.common.keys import Keys
 
@@ -56,7 +56,8 @@ def answered(page: Browser, site: Site, request: FeedbackRequest, shown: str) ->
     """Wait until the page shows the result, and give the answer that the broker has."""
     page.one(".result.answered .value", shown)
     assert page.one(".badge").text == "Answered"
-    assert page.script("return document.activeElement.id") == "asked"
+    # The stream of changes may bring the result before the answer to the request does, which moves the focus.
+    page.until(lambda: page.script("return document.activeElement.id") == "asked")
     record = site.record(request)
     assert record.state is FeedbackState.ANSWERED
     assert record.response is not None
@@ -217,7 +218,16 @@ def test_an_answer_that_comes_too_late_is_told(page: Browser, site: Site) -> Non
 
 def test_the_connection_comes_back(page: Browser) -> None:
     """A lost connection is shown, what was typed stays, and what happened meanwhile is there when it is back."""
-    with browser.Site() as first:
+    # A port that nobody else is given while neither site listens there.
+    with socket.socket() as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind(("127.0.0.1", 0))
+        comes_back(page, place.getsockname()[1])
+
+
+def comes_back(page: Browser, port: int) -> None:
+    """Serve an inbox at a port, end it while somebody writes, and serve it again."""
+    with browser.Site(port=port) as first:
         request = first.put(question("text", "Who?"))
         choose(page, first, request)
         page.labelled("Your answer").send_keys("half an answer")
@@ -225,7 +235,7 @@ def test_the_connection_comes_back(page: Browser) -> None:
     page.one(".connection", "Reconnecting")
     page.click("button", "Send answer")
     page.one(".error", "there is no connection")
-    with browser.Site(first.broker, port=httpx.URL(first.url).port) as second:
+    with browser.Site(first.broker, port=port) as second:
         second.put(question(prompt="New meanwhile"))
         page.until(lambda: page.all(".banner") == [] or page.all(".banner button")[0].click())
         page.one(".connection", "Live")
@@ -324,7 +334,7 @@ def test_markup_is_shown_as_text(page: Browser, site: Site, kind: str) -> None:
     page.open(site.url)
     page.one(".card", "plain words")
     page.driver.get(f"{site.url}#q={harmless.id}")
-    page.one("#asked", "plain words")
+    page.until(lambda: page.script(browser.ALONE, "plain words"))
     wanted = page.script(browser.SHAPE)
     assert "FORM" in wanted
     site.do(site.broker.settle(harmless.id, FeedbackState.CANCELLED, at=1.0))

@@ -60,7 +60,7 @@ async def following(client: httpx.AsyncClient, query: str = "", **options: Any) 
 
 def client_of(url: str) -> httpx.AsyncClient:
     """Give a client with the operator's token that waits as long as it takes, within reason."""
-    return httpx.AsyncClient(base_url=url, headers=AUTHORISED, timeout=20)
+    return httpx.AsyncClient(base_url=url, headers=AUTHORISED, timeout=60)
 
 
 @pytest.mark.parametrize("kind", ["memory", "file"])
@@ -101,22 +101,30 @@ async def test_filters(broker: MemoryBroker) -> None:
                 assert (await events.next())[1]["id"] == last.id
 
 
-async def test_a_token_of_a_question_follows_that_question(broker: MemoryBroker) -> None:
+async def test_a_token_of_a_question_follows_that_question(
+    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It sees its own question settled, nothing of others, and the stream ends when the token does."""
+    clock = [float(int(time()))]
+    monkeypatch.setattr(
+        "graflow_async.ui.server.create_app", lambda source, **more: create_app(source, now=lambda: clock[0], **more)
+    )
     mine, other = question(), question()
     await put(broker, mine, other)
-    async with served(broker, **OPTIONS) as url, httpx.AsyncClient(base_url=url, timeout=20) as client:
+    async with served(broker, **OPTIONS) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         headers = {"Authorization": f"Bearer {question_token(mine, KEY)}"}
         async with following(client, f"?question_id={mine.id}", headers=headers) as events:
             assert [one["id"] for one in (await events.next())[1]["questions"]] == [mine.id]
             await broker.settle(other.id, FeedbackState.CANCELLED, at=1.0)
             await broker.settle(mine.id, FeedbackState.CANCELLED, at=1.0)
             assert (await events.next())[1]["state"] == "cancelled"
-        short = question_token(other, KEY, expires_in=1, now=time())
+        # The server's clock stands still until the token is over: what counts is the time that is left of it.
+        short = question_token(other, KEY, expires_in=1, now=clock[0])
         headers = {"Authorization": f"Bearer {short}"}
         async with following(client, f"?question_id={other.id}", headers=headers) as events:
             assert (await events.next())[0] == "snapshot"
             assert await events.next() == ("end", None)
+        clock[0] += 1
         assert (await client.get("api/events", headers=headers)).status_code == 401
 
 

@@ -180,7 +180,7 @@ async def test_a_large_body_is_stopped_as_it_comes(broker: MemoryBroker) -> None
         announced = await client.post(path, content=b'{"text":"' + b"x" * 70_000 + b'"}')
         fits = await client.post(path, content=b'{"text":"' + b"x" * (65_536 - 11) + b'"}')
     assert (announced.status_code, announced.json()["error"], fits.status_code) == (413, "too_large", 200)
-    async with served(broker, token=OPERATOR) as url, httpx.AsyncClient(base_url=url) as client:
+    async with served(broker, token=OPERATOR) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         headers = {**AUTHORISED, "Content-Type": "application/json"}
         try:
             reply = await client.post(path, content=endless(), headers=headers)
@@ -241,7 +241,7 @@ async def test_a_real_server_survives_raw_bytes(broker: MemoryBroker) -> None:
         ):
             reply = await raw_request(url, raw.replace(b"\r\n\r\n", b"\r\n" + close))
             assert reply.startswith(b"HTTP/1.1 400")
-        async with httpx.AsyncClient(base_url=url) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=60) as client:
             assert (await client.get("api/questions")).json()["total"] == 1
     assert await contents(broker) == before
 

@@ -56,7 +56,7 @@ async def test_a_public_address_with_a_token_asks_for_it(broker: MemoryBroker) -
     await put(broker, question())
     async with served(broker, host=PUBLIC, token=OPERATOR) as url:
         local = url.replace(PUBLIC, "127.0.0.1")
-        async with httpx.AsyncClient(base_url=local) as client:
+        async with httpx.AsyncClient(base_url=local, timeout=60) as client:
             assert (await client.get("api/questions")).status_code == 401
             assert (await client.get("api/questions", headers=AUTHORISED)).json()["total"] == 1
             forwarded = {**AUTHORISED, "X-Forwarded-For": "203.0.113.5", "Host": "inbox.example.com"}
@@ -65,7 +65,7 @@ async def test_a_public_address_with_a_token_asks_for_it(broker: MemoryBroker) -
 
 async def test_this_machine_needs_none(broker: MemoryBroker) -> None:
     """On a loopback address it works at once, for programs that come here themselves."""
-    async with served(broker) as url, httpx.AsyncClient(base_url=url) as client:
+    async with served(broker) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
         assert (await client.get("api/questions")).status_code == 200
         assert (await client.get("api/questions", headers={"X-Forwarded-For": "127.0.0.1"})).status_code == 401
         assert (await client.get("api/questions", headers={"Host": "evil.example"})).status_code == 421
@@ -88,7 +88,7 @@ async def test_the_inbox_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     request = await put(broker, question())
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve_folder(tmp_path, port=0, on_ready=ready.set_result))
-    async with httpx.AsyncClient(base_url=await ready, headers=AUTHORISED) as client:
+    async with httpx.AsyncClient(base_url=await ready, headers=AUTHORISED, timeout=60) as client:
         assert (await client.post(f"api/questions/{request.id}/answer", json={"approved": True})).status_code == 200
         assert (await client.get("api/questions", headers={"Authorization": "Bearer no"})).status_code == 401
     serving.cancel()
@@ -108,7 +108,7 @@ async def test_the_program_serves_until_it_is_told_to_end(tmp_path: Path) -> Non
     program = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE, env=environment)
     assert program.stderr is not None
     url = (await program.stderr.readline()).decode().split()[-1]
-    async with httpx.AsyncClient(base_url=url, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
         assert (await client.get("api/openapi.json")).status_code == 200
         async with client.stream("GET", "api/events") as response:
             lines = response.aiter_lines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import redis.asyncio
@@ -24,6 +25,26 @@ async def started(wf: Workflow, **options: Any) -> Run:
     run = wf.start(**options)
     await run.open()
     return run
+
+
+class Sleeps:
+    """Stands for `asyncio` in a module that sleeps: a sleep ends when a test lets it.
+
+    Attributes:
+        asked: how many seconds each was to take.
+    """
+
+    Lock = asyncio.Lock
+    get_running_loop = staticmethod(asyncio.get_running_loop)
+
+    def __init__(self, until: Callable[[], Awaitable[object]]) -> None:
+        self.asked: list[float] = []
+        self._until = until
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep until the test lets this end."""
+        self.asked.append(seconds)
+        await self._until()
 
 
 class Meeting:
@@ -59,6 +80,13 @@ class Meeting:
         kept = (":w", ":wi", ":wake", ":s")
         # The epoch of a run that was taken over stays, so that a driver which only slept does not begin again.
         return sorted(key for key in keys if not key.endswith(kept) and ":in:" not in key and ":own:" not in key)
+
+    async def bury(self, name: str) -> None:
+        """Let the lease of a worker be over that is dead, or stopped, instead of waiting for that."""
+        client: Any = self.client
+        roll = "graflow:{q~default}:w"
+        (worker,) = [one for one in await client.zrange(roll, 0, -1) if one.decode().startswith(f"{name}.")]
+        await client.zadd(roll, {worker: 1})
 
     async def waiting(self) -> int:
         """Count the jobs in the queue."""

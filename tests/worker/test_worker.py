@@ -23,6 +23,7 @@ from graflow_async import (
     workflow,
 )
 from graflow_async.executors.redis import RedisExecutor
+from graflow_async.testing import FakeClock
 from tests.aids.workers import Workers
 from tests.worker import tasks
 from tests.worker.aids import Meeting, soon, started
@@ -236,21 +237,29 @@ def deep(levels: int) -> None:
 
 async def test_timeouts_count_from_the_beginning(workers: Workers, meeting: Meeting):
     """Time in the queue does not count against a task's timeout; time in the worker does."""
-    with workflow("late") as wf:
+    with workflow("waits") as wf:
 
-        @task(executor="redis", timeout=0.6)
-        async def sleeps(seconds: float) -> str:
+        @task(executor="redis", timeout=30.0)
+        async def begins() -> str:
             await tasks.say("begun")
-            await asyncio.sleep(seconds)
             return "done"
 
-    run = await started(wf, inputs={"seconds": 0.0})
-    await asyncio.sleep(0.8)  # longer than its timeout, and nobody there
+    clock = FakeClock()
+    run = await started(wf, clock=clock)
+    while not await meeting.waiting():  # noqa: ASYNC110  # it is in Redis
+        await asyncio.sleep(0.01)
+    await clock.advance(1000.0)  # longer than its timeout, and nobody there
     await workers.start()
     assert await soon(run) == "done"
     await meeting.heard("begun")
+    with workflow("late") as wf:
+
+        @task(executor="redis", timeout=0.6)
+        async def sleeps() -> None:
+            await asyncio.sleep(600.0)
+
     with pytest.raises(TaskTimeoutError):
-        await soon(wf.run(inputs={"seconds": 60.0}))
+        await soon(wf.run())
 
 
 async def test_cancelling_a_run(workers: Workers, meeting: Meeting):
@@ -294,7 +303,7 @@ async def test_a_parent_is_cancelled(workers: Workers, meeting: Meeting):
     await workers.start()
     with workflow("parents") as wf:
 
-        @task(executor="redis", timeout=1.0, inject_context=True)
+        @task(executor="redis", timeout=3.0, inject_context=True)  # its children have to begin in time
         async def parent(ctx: TaskExecutionContext) -> None:
             await ctx.map(meets, ["a", "a"])
 

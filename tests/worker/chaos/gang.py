@@ -112,6 +112,19 @@ class Gang:
         """All that they have logged."""
         return self._path.read_text(errors="replace")
 
+    async def dismiss(self) -> None:
+        """Let everybody end in peace: what was done in vain has been logged then."""
+        self._is_closing = True
+        for process in list(self._members.values()):
+            process.terminate()
+        await asyncio.gather(*self._places)
+
+    @property
+    def late(self) -> dict[str, int]:
+        """How many bodies ran in vain because their worker got no processor for a lease: it is as good as stopped."""
+        log = self.log
+        return {"refused late": log.count("comes too late"), "fenced": log.count("its lease is lost")}
+
     async def close(self) -> None:
         """Kill everybody."""
         self._is_closing = True

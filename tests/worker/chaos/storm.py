@@ -105,13 +105,12 @@ async def _weather(storm: Storm, server: RedisServer, gang: Gang, client: Any) -
     await striking
     seconds = time.monotonic() - begun
     await gang.awake()
+    await gang.dismiss()
     async with JobQueue(server.url) as queue:
         left, letters = await left_in(queue), await queue.dead.list()
     found = await bodies(client)
     again, baseless = again_and_baseless(found, gang.strikes)
-    # A worker that gets no processor for a lease is as good as stopped; it says so, and its tasks run again.
-    late, fenced = gang.log.count("comes too late"), gang.log.count("its lease is lost")
-    baseless = baseless[late + fenced :]
+    baseless = baseless[sum(gang.late.values()) :]
     wrong = [(item, got) for item, got in zip(items, value, strict=True) if not _is_right(item, got, found)]
     dead = {letter.job for letter in letters}
     told = [error for error in value if isinstance(error, PoisonTaskError)]
@@ -126,7 +125,7 @@ async def _weather(storm: Storm, server: RedisServer, gang: Gang, client: Any) -
         left=left,
         dead=sorted(dead ^ {error.job for error in told})
         + [f"{len(letters)} letters"] * (len(letters) != storm.poison),
-        notes={"refused late": late, "fenced": fenced},
+        notes=gang.late,
         faults=[
             *gang.faults,
             *(f"again without a reason: {body}" for body in baseless[:5]),

@@ -134,10 +134,12 @@ async def _succeed(about: Succession, stage: Stage) -> Report:
     await came
     undead = [await _wake(zombie) for zombie in zombies]
     seconds = time.monotonic() - begun
+    await stage.gang.dismiss()
     found = await bodies(stage.client)
     value = json.loads(stage.answer(RUN).read_text()) if code == 0 else []
     wrong = wrong_items(value, range(about.tasks), found)
     again, baseless = again_and_baseless(found, strikes, lag=REPORTED_WITHIN)
+    baseless = baseless[sum(stage.gang.late.values()) :]
     async with JobQueue(stage.server.url) as queue:
         left = await left_in(queue)
     return Report(
@@ -150,7 +152,7 @@ async def _succeed(about: Succession, stage: Stage) -> Report:
         baseless=len(baseless),
         left=left,
         dead=[],
-        notes={"adopted": _adopted(found, absences)},
+        notes={"adopted": _adopted(found, absences), **stage.gang.late},
         faults=[
             *stage.gang.faults,
             *([f"the last driver ended with {code}: {last.text[-2000:]}"] if code else []),
@@ -243,8 +245,10 @@ async def _side_by_side(about: Pair, stage: Stage) -> Report:
         await stage.gang.kill(chance)
     codes = [await driver.ended(about.within) for driver in drivers]
     seconds = time.monotonic() - begun
+    await stage.gang.dismiss()
     found = await bodies(stage.client)
     again, baseless = again_and_baseless(found, stage.gang.strikes)
+    baseless = baseless[sum(stage.gang.late.values()) :]
     wrong = [
         wrong
         for (run, items), code in zip(runs.items(), codes, strict=True)
@@ -262,7 +266,7 @@ async def _side_by_side(about: Pair, stage: Stage) -> Report:
         baseless=len(baseless),
         left=left,
         dead=[],
-        notes={"drivers": len(drivers)},
+        notes={"drivers": len(drivers), **stage.gang.late},
         faults=[
             *stage.gang.faults,
             *(
