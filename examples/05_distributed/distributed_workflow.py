@@ -50,10 +50,15 @@ async def largest(ctx: TaskExecutionContext, fetch: list[int]) -> int:
 
 
 async def _together(ctx: TaskExecutionContext, own: str, other: str, value: int) -> int:
-    """Leave a note for the other one, and wait for its note: channels are shared by all tasks, wherever they run."""
+    """Leave a note for the other one, and wait for its note: channels are shared by all tasks, wherever they run.
+
+    `channel.wait` would do, but gives the task's place in its worker to others meanwhile; who watches keeps it.
+    """
     channel = ctx.get_channel()
-    await channel.set(own, os.getpid())
-    await channel.wait(other, timeout=30)
+    async with channel.watch(other) as notes:
+        await channel.set(own, os.getpid())
+        if not await channel.exists(other):
+            await anext(notes)
     return value
 
 
